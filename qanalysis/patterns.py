@@ -87,6 +87,35 @@ class Pattern:
                 "repeats inside repeats, such as a part of the name alone"
             ) from None
 
+    def replace(self, names: Sequence[str], replacement: str) -> dict[str, str]:
+        r"""Those of the names in which the expression is found, and what each becomes where all matches are replaced as
+        `re.sub` does: \1 and \g<name> stand for groups.
+
+        Raises ValueError for what is no replacement, and as `select`.
+
+        >>> Pattern.parse(r"^model\.(.*)$", "map").replace(["model.w", "head"], r"\1")
+        {'model.w': 'w'}
+        """
+        found = self.select(names)
+        deadline = time.monotonic() + DEADLINE_S + len(found) * NAME_S
+        try:
+            return {
+                name: self._compiled.sub(replacement, name, timeout=max(deadline - time.monotonic(), 1e-6))
+                for name in names
+                if name in found
+            }
+        except (TimeoutError, MemoryError):
+            raise ValueError(
+                f"{self.what} {quote(self.text)} takes too long to match {len(found):,} names; write it with fewer "
+                "repeats inside repeats, such as a part of the name alone"
+            ) from None
+        except (regex.error, IndexError, ValueError, OverflowError) as error:
+            told = quote(str(error) or "wrong", 120)[1:-1]
+            raise ValueError(
+                f"{self.what} {quote(self.text)} can not put {quote(replacement)} in place of what it finds: {told}; "
+                "write \\1 or \\g<name> for its groups"
+            ) from None
+
     def _find(self, name: str, deadline: float) -> bool:
         left = deadline - time.monotonic()
         try:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qanalysis.checkpoints.data_file import DataFile, Folder
 from qanalysis.checkpoints.entries import Content
 from qanalysis.checkpoints.evidence import gather_evidence
+from qanalysis.checkpoints.facts import read_facts
 from qanalysis.checkpoints.file_source import FileSource
 from qanalysis.checkpoints.folder_choice import INDEX_SUFFIXES
 from qanalysis.checkpoints.interpretation import interpret
@@ -161,6 +162,7 @@ def open_in(folder: Folder, name: str | None, *, shown: str, partial: bool = Fal
         evidence = gather_evidence(folder, joined.metadata)
         entries = interpret(joined.entries, evidence)
         source = FileSource(shown, entries, files=joined.files, memory_note=joined.memory_note)
+        source.facts = read_facts(joined.metadata, evidence.config)
         told = files.tell(file.name for file in joined.files)
         source.notes = (*told, *joined.notes, *name_nature(source.tensors, evidence))
         return source

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from qanalysis.checkpoints.data_file import DataFile, Folder
 from qanalysis.checkpoints.entries import Content, Entry, Values
+from qanalysis.checkpoints.facts import ARCHITECTURE, KEPT_ENDINGS
 from qanalysis.checkpoints.header_text import MOST_TENSORS
 from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
 from qanalysis.checkpoints.shard_contents import SPLIT_COUNT, SPLIT_TENSORS
@@ -56,10 +57,10 @@ _INTEGERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 10: "Q", 11: "q"}  
 _STRUCTS = {layout: struct.Struct(f"<{layout}") for layout in (*_INTEGERS.values(), "IQ", "QQ")}
 _LEAST_WINDOW, _MOST_WINDOW = 1 << 15, 1 << 20
 _TEXT, _ARRAY = 8, 9
-_TYPE, _ARCHITECTURE, _ALIGNMENT = "general.type", "general.architecture", "general.alignment"
+_TYPE, _ALIGNMENT = "general.type", "general.alignment"
 #: What general.type says of an importance matrix, and what such a file says of its calibration run.
 IMATRIX, CHUNKS, CHUNK_SIZE = "imatrix", "imatrix.chunk_count", "imatrix.chunk_size"
-_KEYS = (_TYPE, _ARCHITECTURE, _ALIGNMENT, "split.no", SPLIT_COUNT, SPLIT_TENSORS, CHUNKS, CHUNK_SIZE)
+_KEYS = (_TYPE, ARCHITECTURE, _ALIGNMENT, "split.no", SPLIT_COUNT, SPLIT_TENSORS, CHUNKS, CHUNK_SIZE)
 _MAX_DIMENSIONS = 4
 _MIN_TENSOR_BYTES, _MIN_FIELD_BYTES, _MIN_TEXT_BYTES, _MIN_ARRAY_BYTES = 24, 13, 8, 12
 #: Stacked experts are (expert, out, in): a row is one output of one of them.
@@ -204,7 +205,7 @@ def _read(file: DataFile) -> Content:
     metadata = {}
     for _ in range(cursor.fields):
         key, kind = cursor.take_text("a metadata key"), cursor.take("I", "a metadata type")
-        if key in _KEYS:
+        if key in _KEYS or key.endswith(KEPT_ENDINGS):
             metadata[key] = cursor.take_value(kind)
         else:
             cursor.skip_value(kind)
@@ -238,7 +239,7 @@ def _read_counts(cursor: _Cursor, place: str) -> int:
 
 
 def _name_type(metadata: Mapping[str, str], place: str) -> tuple[str, ...]:
-    word, architecture = metadata.get(_TYPE, ""), metadata.get(_ARCHITECTURE, "")
+    word, architecture = metadata.get(_TYPE, ""), metadata.get(ARCHITECTURE, "")
     if word == IMATRIX:
         raise CheckpointError(
             f"{place} is an importance matrix (imatrix): statistics, not weights; give the model it was made for, "

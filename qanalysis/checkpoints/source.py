@@ -63,6 +63,23 @@ class CheckpointError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Consumer:
+    """An operation of a graph that computes with a tensor: its type ("MatMul", "com.microsoft.Attention"), the node's
+    name, "" for one without, its first output, and which input the tensor itself is, None where others stand between.
+    """
+
+    operation: str
+    node: str
+    output: str
+    operand: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The node's name, for one without that of its output."""
+        return self.node or self.output
+
+
+@dataclass(frozen=True, slots=True)
 class TensorInfo:
     """One line of a checkpoint's header.
 
@@ -71,6 +88,7 @@ class TensorInfo:
     `role` is what the tensor is for, `view` how it is a matrix. `stored` names the layout of packed values
     ("gptq int4 group=128"), empty for plain ones; `size_bytes` then counts all its parts. `note` is what the reader
     assumed where the file leaves something open; `aliases` are other names of the same values (tied tensors).
+    `consumers` are the operations of a graph that take it as what its role says, in the order of the graph.
     """
 
     name: str
@@ -85,6 +103,7 @@ class TensorInfo:
     reason: str = ""
     note: str = ""
     aliases: tuple[str, ...] = ()
+    consumers: tuple[Consumer, ...] = ()
 
     @property
     def numel(self) -> int:
@@ -109,6 +128,19 @@ class TensorInfo:
     def is_matrix(self) -> bool:
         """Whether two or more axes are longer than 1, of its own or of the matrix that a graph folds it to."""
         return sum(size > 1 for size in self.view.fold or self.shape) >= 2
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The architecture in the words of its file ("llama"), heads of queries, of keys and values, and the width of one.
+
+    Empty or 0 where the file does not say, or says something else for each layer.
+    """
+
+    architecture: str = ""
+    heads: int = 0
+    kv_heads: int = 0
+    head_width: int = 0
 
 
 _KINDS_NAMED = 4
@@ -144,6 +176,8 @@ class TensorSource(ABC):
     size_bytes: int
     #: What holds for the file as a whole, one sentence each: "a LoRA adapter, not a model", "1 of 3 shards is missing".
     notes: tuple[str, ...] = ()
+    #: What the file says of its model: its architecture and the heads of its attention.
+    facts: ModelFacts = ModelFacts()
     #: Whether tensors of one axis are measured like the others: true of arrays that a caller chose.
     measures_vectors: bool = False
 
@@ -245,6 +279,7 @@ class PickedSource(TensorSource):
 
     def __init__(self, source: TensorSource, tensors: Sequence[TensorInfo]) -> None:
         self.name, self.memory_note, self.size_bytes = source.name, source.memory_note, source.size_bytes
+        self.facts = source.facts
         self._source, self._tensors = source, tuple(tensors)
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from qanalysis.results.columns import Kind, RowType, column, figure
+from qanalysis.results.conditions import ConditionCheck
 
 Status = Literal["ok", "only-a", "only-b", "shape", "dtype", "tied"]
 STATUS_WORDS: dict[Status, str] = {
@@ -33,7 +34,9 @@ class ComparisonRow(RowType):
         "comparison",
         "Comparisons: one row per tensor of two sources",
         "qanalysis compare A B --out rows.json",
+        totals=ConditionCheck,
     )
+    named_by: ClassVar[tuple[str, ...]] = ("tensor_a", "tensor_b")
 
     shown_first: ClassVar[tuple[str, ...]] = (
         "tensor_a",
@@ -74,3 +77,8 @@ class ComparisonRow(RowType):
     )
     status: Status = column("Status", formula="; ".join(f"{k}: {v}" for k, v in STATUS_WORDS.items()), default="ok")
     reason: str = column("Reason", formula="in words", default="")
+
+    @classmethod
+    def is_excused(cls, table: Any) -> Any:
+        """Other names of a tensor whose figures stand in a row of their own."""
+        return table.status == "tied"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qanalysis.checkpoints.source import FLOAT_DTYPES, TensorInfo
+from qanalysis.checkpoints.source import FLOAT_DTYPES, Consumer, TensorInfo
 from qanalysis.results.table import Table
 from qanalysis.sweeps.held import TENSORS, describe_tensors
 
@@ -19,7 +19,8 @@ class PlanTensor:
     """One tensor of the source.
 
     `layer` is the module or node that it works in, "" where rows do not say. `size_bytes` is what it takes in the file
-    as it is, `view` the axes of its output channels, `aliases` are other names of the same values.
+    as it is, `view` the axes of its output channels, `aliases` are other names of the same values, `consumers` the
+    operations of a graph that take it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class PlanTensor:
     size_bytes: int = 0
     aliases: tuple[str, ...] = ()
     layer: str = ""
+    consumers: tuple[Consumer, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,6 +74,7 @@ def _read_part(table: Table[Any]) -> list[PlanTensor]:
 
 
 def _read_line(line: Mapping[str, Any]) -> PlanTensor:
+    consumers = tuple(Consumer(**words) for words in line.get("consumers", ()))
     return PlanTensor(
         name=line["tensor"],
         role=line["role"],
@@ -82,6 +85,8 @@ def _read_line(line: Mapping[str, Any]) -> PlanTensor:
         numel=line["numel"],
         size_bytes=line["size_bytes"],
         aliases=tuple(line["aliases"]),
+        layer=consumers[0].name if consumers else "",
+        consumers=consumers,
     )
 
 

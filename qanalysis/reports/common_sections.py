@@ -11,6 +11,7 @@ from typing import Any
 
 from qanalysis.reports.outline import Block, Bullets, Facts, Grid, Section
 from qanalysis.results.columns import Column
+from qanalysis.results.conditions import ConditionCheck, tell_missed
 from qanalysis.results.document import kind_of
 from qanalysis.results.gates import LimitCheck
 from qanalysis.results.table import Table
@@ -102,26 +103,28 @@ def _write(value: Any) -> str:
 
 
 def list_limits(table: Table[Any]) -> list[Section]:
-    """The limits that were given, and what was reached; no section where none was given."""
-    if table.totals.row_type is not LimitCheck or not len(table.totals):
+    """The limits and conditions that were given, and what was reached; no section where none was given."""
+    if not len(table.totals):
         return []
-    return [
-        Section(
-            "limits",
-            "Limits",
-            [Grid(("limit", "asked", "reached", "verdict"), list(map(_describe_limit, table.totals)))],
-            printed=True,
-        )
-    ]
+    if table.totals.row_type is LimitCheck:
+        grid = Grid(("limit", "asked", "reached", "verdict"), list(map(_describe_limit, table.totals)))
+        return [Section("limits", "Limits", [grid], printed=True)]
+    if table.totals.row_type is ConditionCheck:
+        headings = ("fails where", "rows", "fail", "no figure", "verdict")
+        grid = Grid(headings, list(map(_describe_condition, table.totals)))
+        return [Section("limits", "Conditions", [grid], printed=True)]
+    return []
 
 
-def list_missed(table: Table[Any]) -> list[LimitCheck]:
+def list_missed(table: Table[Any]) -> list[LimitCheck | ConditionCheck]:
     """The limits that were not met, those without a figure among them; empty for results that have no limits."""
-    return [limit for limit in table.totals if isinstance(limit, LimitCheck) and not limit.met]
+    return [limit for limit in table.totals if isinstance(limit, LimitCheck | ConditionCheck) and not limit.met]
 
 
-def name_missed(limit: LimitCheck, nothing: str = "no figure") -> str:
+def name_missed(limit: LimitCheck | ConditionCheck, nothing: str = "no figure") -> str:
     """A missed limit in a sentence; `nothing` stands where there was no figure to hold against it."""
+    if isinstance(limit, ConditionCheck):
+        return tell_missed(limit)
     reached = nothing if limit.reached is None else f"reached {limit.reached:.6g}"
     return f"{limit.limit} {limit.asked:g} is missed: {reached}"
 
@@ -130,3 +133,8 @@ def _describe_limit(limit: LimitCheck) -> tuple[str, ...]:
     """Six digits of what was reached."""
     reached = "no figure" if limit.reached is None else f"{limit.reached:.6g}"
     return limit.limit, f"{limit.asked:g}", reached, "met" if limit.met else "missed"
+
+
+def _describe_condition(check: ConditionCheck) -> tuple[str, ...]:
+    counts = (f"{count:,}" for count in (check.held, check.failed, check.lacking))
+    return check.condition, *counts, "met" if check.met else "missed"

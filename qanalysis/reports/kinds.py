@@ -52,6 +52,10 @@ _ALL = (
     ),
     _Kind("plans.row.PlanRow", "reports.plan_sections.outline_plan", table="plans.plan.Plan"),
     _Kind("comparisons.row.ComparisonRow", "reports.comparison_sections.outline_comparison"),
+    *(
+        _Kind(f"comparisons.table_rows.{name}Comparison", "reports.table_comparison_sections.outline_tables")
+        for name in ("Sweep", "Sensitivity", "Forms", "Plan", "Record", "Linearity")
+    ),
     _Kind(
         "training.row.HistoryRow",
         "reports.history_sections.outline_history",

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from qanalysis.notation import quote
-from qanalysis.results.columns import CellType, Column, KindName, columns_of, make_row
+from qanalysis.results.columns import CellType, Column, Infinite, KindName, columns_of, make_row
 
 _LARGEST_INTEGER = 2**63 - 1
 _RULES: dict[KindName, str] = {
@@ -91,7 +91,7 @@ def _check_least(value: Any, column: Column) -> None:
         raise ValueError(f"column {column.name} holds {quote(value)}, must be at least {column.least}")
 
 
-def _check(value: Any, kind: CellType, name: str, infinite: float | tuple[float, float] | None = None) -> Any:
+def _check(value: Any, kind: CellType, name: str, infinite: Infinite = None) -> Any:
     """A value as it is kept, or ValueError.
 
     Null passes where the type allows it or where it stands for an infinite figure; of a pair each null end becomes the

@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 R = TypeVar("R")
+Infinite = float | tuple[float, float] | Callable[[Any], Any] | None
 Better = Literal["higher", "lower"]
 KindName = Literal["text", "integer", "number", "flag", "list", "record"]
 _PLAIN: dict[Any, KindName] = {str: "text", int: "integer", float: "number", bool: "flag"}
@@ -81,8 +82,8 @@ class Column:
     ----------
     name, type : from the field.
     label, unit, better, formula : what people read; `unit` "" for none, `better` None where no direction is good.
-    infinite : what null in JSON stands for, where `exact` holds: inf, -inf, or for a pair one of each. None where the
-        column is never infinite.
+    infinite : what null in JSON stands for, where `exact` holds: inf, -inf, or for a pair one of each; of a column that
+        follows from others a function of the table's columns. None where the column is never infinite.
     exact : of the table's columns (attributes of arrays, null is NaN), the rows in which null means infinite; None: in
         all rows.
     least : the least that it can be, as of counts; None for any number.
@@ -102,7 +103,7 @@ class Column:
     unit: str = ""
     better: Better | None = None
     formula: str = ""
-    infinite: float | tuple[float, float] | None = None
+    infinite: Infinite = None
     exact: Callable[[Any], Any] | None = None
     least: int | None = None
     leave_out: int | None = None
@@ -177,6 +178,11 @@ def column(label: str, unit: str = "", *, default: Any = MISSING, **facts: Any) 
     return field(default=default, metadata=facts_of)
 
 
+def declare(one: Column, *, default: Any = MISSING) -> Any:
+    """A dataclass field that is a column already described, of row types that are made from others."""
+    return field(default=default, metadata={_FACTS: one})
+
+
 def figure(label: str, unit: str = "", **facts: Any) -> Any:
     """A column that is null in a row where nothing was measured; its annotation allows None."""
     return column(label, unit, default=None, **facts)
@@ -216,16 +222,25 @@ class Kind:
 class RowType:
     """Base of all row types: the columns are the fields, in their order.
 
-    `shown_first` are those that a long table shows before one asks for all; empty for all.
+    `shown_first` are those that a long table shows before one asks for all; empty for all. `named_by` are those that
+    tell one row from the others.
     """
 
     __slots__ = ()
     KIND: ClassVar[Kind]
     shown_first: ClassVar[tuple[str, ...]] = ()
+    named_by: ClassVar[tuple[str, ...]] = ()
 
     def find_fault(self) -> str:
         """What does not go together in a row that was read, though each cell fits its column; empty where all does."""
         return ""
+
+    @classmethod
+    def is_excused(cls, _table: Any) -> Any:
+        """In which rows, of columns as attributes of arrays, a figure has every right to be null: no condition is
+        missed for them. None in any unless a type knows better.
+        """
+        return False
 
     def to_dict(self) -> dict[str, Any]:
         """Column name to value, in the order of the contract: plain numbers, text, None, lists and dictionaries."""

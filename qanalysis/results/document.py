@@ -212,11 +212,14 @@ def restore_infinity(frame: Frame[Any]) -> Frame[Any]:
     """Undo the null of infinite figures, where their columns say that null means infinite."""
     names, changed = frame.namespace(), {}
     for column in frame.columns:
-        if isinstance(column.infinite, float):
-            cells = frame.column(column.name)
-            lost = np.isnan(cells) if column.exact is None else np.isnan(cells) & column.exact(names)
-            if lost.any():
-                changed[column.name] = np.where(lost, column.infinite, cells)
+        if column.infinite is None or isinstance(column.infinite, tuple):
+            continue
+        cells = frame.column(column.name)
+        lost = np.isnan(cells) if column.exact is None else np.isnan(cells) & column.exact(names)
+        if lost.any():
+            found = column.infinite(names) if callable(column.infinite) else column.infinite
+            changed[column.name] = np.where(lost, found, cells)
+            setattr(names, column.name, changed[column.name])  # columns further on may follow from it
     return Frame(frame.row_type, {**frame.cells, **changed}) if changed else frame
 
 

@@ -22,6 +22,7 @@ from qanalysis.checkpoints.inventory import list_tensors
 from qanalysis.checkpoints.source import ArraySource
 from qanalysis.cli import app
 from qanalysis.comparisons.row import ComparisonRow
+from qanalysis.comparisons.tables import compare_tables
 from qanalysis.converters.linearity.linearity import measure_linearity
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity, read_dnl
 from qanalysis.converters.spectrum.options import SpectrumOptions
@@ -36,11 +37,12 @@ from qanalysis.reports.page import render_page
 from qanalysis.reports.report import read_result, read_rows, write_report
 from qanalysis.reports.terminal import print_result
 from qanalysis.results import parquet
+from qanalysis.results.conditions import ConditionCheck, hold_all
 from qanalysis.results.document import kind_of, to_json
 from qanalysis.results.gates import Gate, hold_gates
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.parquet import METADATA_KEY
-from qanalysis.results.table import Table
+from qanalysis.results.table import Frame, Table
 from qanalysis.sweeps.sweep import sweep
 from qanalysis.training.row import MODEL, HistoryRow, HistoryTotal, TrackRow, TrackTotal
 from qanalysis.validation.check import Check
@@ -167,6 +169,25 @@ def _compare() -> Table[Any]:
     return Table.from_rows(ComparisonRow, rows, source=SOURCE, settings={"b": "model.gguf"})
 
 
+def _compare_tables(make: Callable[[], Table[Any]]) -> Callable[[], Table[Any]]:
+    def compare() -> Table[Any]:
+        a = make()
+        first = a.rows.take(np.arange(len(a)) < max(1, len(a) - 1))
+        compared = compare_tables(a, replace(a, rows=first))
+        return replace(compared, totals=Frame.from_rows(ConditionCheck, hold_all(compared, ["status!=ok"])))
+
+    return compare
+
+
+_COMPARED = {
+    "sweep": _sweep,
+    "sensitivity": make_table,
+    "forms": _forms,
+    "plan": _plan,
+    "record": _record,
+    "linearity": _linearity,
+}
+
 MAKERS: dict[str, Callable[[], Table[Any]]] = {
     "sweep": _sweep,
     "record": _record,
@@ -180,6 +201,7 @@ MAKERS: dict[str, Callable[[], Table[Any]]] = {
     "forms": _forms,
     "plan": _plan,
     "compare": _compare,
+    **{f"compare-{name}": _compare_tables(make) for name, make in _COMPARED.items()},
 }
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from qanalysis.checkpoints.graphs.consumers import Verdict, judge
 from qanalysis.checkpoints.graphs.frames import Frame
 from qanalysis.checkpoints.graphs.look_through import Hit
+from qanalysis.checkpoints.graphs.scopes import Use
 from qanalysis.checkpoints.name_words import find_word, name_ending, split_name
-from qanalysis.checkpoints.source import MEASURED_ROLES, Role, TensorInfo
+from qanalysis.checkpoints.source import MEASURED_ROLES, Consumer, Role, TensorInfo
 from qanalysis.notation import shorten
 from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
@@ -39,8 +40,10 @@ def settle(info: TensorInfo, hits: Sequence[Hit]) -> tuple[TensorInfo, bool]:
     if any(found.role == "weight" and found.hit.use.node.op != "Gather" for found in heard):
         heard = [found for found in heard if not found.hit.goes_on]
     if not heard:
-        return _settle_unknown(info, unknown)
+        return _settle_unknown(replace(info, consumers=list_consumers(hit.use for hit in hits)), unknown)
     role = min((found.role for found in heard), key=_ORDER.index)
+    kinds = MEASURED_ROLES if role in MEASURED_ROLES else (role,)
+    info = replace(info, consumers=list_consumers(found.hit.use for found in heard if found.role in kinds))
     if role == "embedding" and _is_named_buffer(info):
         return replace(info, role="buffer"), True
     if role == "constant" and unknown and info.is_matrix and info.decodes:
@@ -51,6 +54,21 @@ def settle(info: TensorInfo, hits: Sequence[Hit]) -> tuple[TensorInfo, bool]:
         return replace(info, role=role), True
     view, note = _choose_view(info, [found for found in heard if found.role in MEASURED_ROLES])
     return replace(info, role=role, view=view, note=note), True
+
+
+def list_consumers(uses: Iterable[Use]) -> tuple[Consumer, ...]:
+    """The operations of some uses, each once, and whether they take the tensor itself."""
+    found = dict[tuple[str, int | None], Consumer]()
+    for node, operand in uses:
+        output = next(filter(None, node.outputs), "")
+        is_direct = node.constant(operand) is not None
+        one = Consumer(_as_text(node.op), _as_text(node.proto.name), _as_text(output), operand if is_direct else None)
+        found.setdefault((one.name, one.operand), one)
+    return tuple(found.values())
+
+
+def _as_text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode(errors="backslashreplace")
 
 
 def _is_named_buffer(info: TensorInfo) -> bool:

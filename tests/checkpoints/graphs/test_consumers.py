@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
-from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.checkpoints.source import Consumer, TensorInfo
 from qanalysis.quantizers.matrix_view import MatrixView
 from tests.checkpoints.graphs.models import body, model, node, save
 
@@ -280,3 +280,20 @@ def test_a_weight_that_is_stored_flat_is_the_matrix_that_it_is_folded_to(tmp_pat
 def test_a_table_that_is_looked_up_and_named_as_computed_is_a_buffer(tmp_path: Path, name: str) -> None:
     nodes = [node("Gather", [name, "p"], ["c"]), node("Mul", ["x", "c"], ["y"])]
     assert read(tmp_path, nodes, {name: ones(9, 4), "p": np.arange(5)})[name].role == "buffer"
+
+
+def test_a_tensor_knows_the_operations_that_take_it_and_whether_they_take_it_directly(tmp_path: Path) -> None:
+    nodes = [
+        node("Gather", ["table", "x"], ["rows"], name="look_up"),
+        node("Transpose", ["table"], ["turned"], perm=[1, 0]),
+        node("MatMul", ["rows", "turned"], ["logits"], name="head"),
+        node("Gemm", ["logits", "w", "b"], ["y"], transB=1),
+    ]
+    found = read(tmp_path, nodes, {"table": ones(8, 4), "w": ones(3, 8), "b": ones(3)})
+    assert found["table"].consumers == (
+        Consumer("Gather", "look_up", "rows", 0),
+        Consumer("MatMul", "head", "logits", None),
+    )
+    assert found["w"].consumers == (Consumer("Gemm", "", "y", 1),)
+    assert found["w"].consumers[0].name == "y"  # a node without a name is called by its output
+    assert found["b"].consumers == (Consumer("Gemm", "", "y", 2),)

@@ -235,7 +235,7 @@ def test_the_document_comes_back_and_fits_its_schema() -> None:
     jsonschema.validate(json.loads(text), json.loads(list_schemas()["sensitivity.schema.json"]))
     again = parse_document(text, {SensitivityRow: Table}, place="rows.json")
     assert again.more == json.loads(json.dumps(table.more))
-    assert set(again.more) == {"measures", "float", "floor", "damages"}
+    assert set(again.more) == {"measures", "float", "floor", "damages", "tensors"}
     assert again == table
 
 

@@ -1,0 +1,128 @@
+"""What else may a tensor be called? Its name without what wrappers and modules put in front, and its name in GGUF.
+
+The number of an expert stands beside the name, so that a stack and one of its matrices are told by the same words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from qanalysis.checkpoints.gguf_names import name_for_gguf
+
+#: Wrappers put these anywhere in a name.
+_WRAPPERS = frozenset(
+    ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "base_layer", "module")
+)
+#: Models of one kind are published with and without these in front.
+_OUTER = frozenset(
+    (
+        "model", "base_model", "language_model", "text_model", "transformer", "state_dict", "net", "network", "bert",
+        "roberta", "gpt_neox", "backbone", "decoder", "llm",
+    )
+)  # fmt: skip
+_EXPERT = re.compile(r"(?<=\bexperts)\.([0-9]{1,4})(?=\.)")
+_BLOCK = re.compile(r"(?<=\.)[0-9]{1,4}(?=\.)|^[0-9]{1,4}(?=\.)")
+_GGUF = re.compile(r"blk\.[0-9]+\.|(?:token_embd|output|output_norm)\.(?:weight|bias)$")
+_GGUF_BLOCK = re.compile(r"(?<=^blk\.)0(?=\.)")
+_SUFFIX = re.compile(r"(?P<joint>[._])(?P<word>weight|bias)$")
+
+
+class Key(NamedTuple):
+    """One tensor by a name that two sources may share; `expert` is its number in a stack, None for the whole."""
+
+    text: str
+    expert: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A name, what it is without the words in front, and what GGUF calls it (None where that is not known)."""
+
+    name: str
+    plain: Key
+    gguf: Key | None
+
+
+def is_gguf_style(names: Iterable[str]) -> bool:
+    """Whether any name is spelled as GGUF spells them.
+
+    >>> is_gguf_style(["blk.0.attn_q.weight"]), is_gguf_style(["model.layers.0.self_attn.q_proj.weight"])
+    (True, False)
+    """
+    return any(_GGUF.match(name) for name in names)
+
+
+def strip_prefix(name: str) -> str:
+    """A name without wrappers' words, wherever they stand, and without outer modules in front.
+
+    >>> strip_prefix("_orig_mod.module.model.language_model.layers.0.q.weight"), strip_prefix("model.weight")
+    ('layers.0.q.weight', 'weight')
+    """
+    parts = [part for part in name.split(".") if part not in _WRAPPERS] or [name]
+    start = 0
+    while start < len(parts) - 1 and parts[start] in _OUTER:
+        start += 1
+    return ".".join(parts[start:])
+
+
+def unwrap(name: str) -> str:
+    """A name without wrappers' words, outer modules kept.
+
+    >>> unwrap("module._orig_mod.model.norm.weight")
+    'model.norm.weight'
+    """
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS) or name
+
+
+def make_key(name: str) -> Key:
+    """A name without `.weight` at its end and without the number of its expert, which stands beside it.
+
+    >>> make_key("layers.0.experts.5.w1.weight"), make_key("experts.gate_up_proj_bias")
+    (Key(text='layers.0.experts.w1', expert=5), Key(text='experts.gate_up_proj.bias', expert=None))
+    """
+    suffix = _SUFFIX.search(name)
+    stem = name[: suffix.start()] if suffix else name
+    expert = _EXPERT.search(stem)
+    text = _EXPERT.sub("", stem)
+    ending = ".bias" if suffix and suffix["word"] == "bias" else ""
+    return Key(f"{text}{ending}", int(expert[1]) if expert else None)
+
+
+def spell(names: Sequence[str]) -> dict[str, Spelled]:
+    """Each name in the spellings by which it may be found in another source.
+
+    GGUF's tables are asked once for each kind of name, whatever its block and expert.
+    """
+    kinds = {name: _find_kind(name) for name in names}
+    found = name_for_gguf(sorted({kind for kind, _, _ in kinds.values()}))
+    spelled = {}
+    for name, (kind, block, expert) in kinds.items():
+        known = found.get(kind)
+        key = None
+        if is_gguf_style([name]):
+            key = make_key(name)
+        elif known is not None:
+            text = _restore_fused(make_key(_GGUF_BLOCK.sub(block, known.name)).text, kind)
+            key = Key(text, expert)
+        spelled[name] = Spelled(name, make_key(strip_prefix(name)), key)
+    return spelled
+
+
+def _find_kind(name: str) -> tuple[str, str, int | None]:
+    """A name with 0 for the numbers of its block and expert, and those numbers."""
+    plain = re.sub(r"_(weight|bias)$", r".\1", unwrap(name))
+    expert = _EXPERT.search(plain)
+    stacked = _EXPERT.sub(".0", plain)
+    block = _BLOCK.search(stacked)
+    kind = f"{stacked[: block.start()]}0{stacked[block.end() :]}" if block else stacked
+    return kind, block.group() if block else "0", int(expert[1]) if expert else None
+
+
+def _restore_fused(text: str, kind: str) -> str:
+    """The tables know gate and up together by the name of one of them."""
+    if "gate_up_proj" not in kind:
+        return text
+    return text.replace("ffn_gate_exps", "ffn_gate_up_exps").replace("ffn_up", "ffn_gate_up")

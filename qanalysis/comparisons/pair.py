@@ -1,0 +1,65 @@
+"""What is compared with what? A tensor, or some rows of one, of each source, and how the two were found to be one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.comparisons.rows import Rows
+from qanalysis.quantizers.matrix_view import MatrixView
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One tensor as a matrix of output channels, or some of its rows in their order; None for all as they lie."""
+
+    info: TensorInfo
+    rows: Rows | None = None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Rows and columns of what is taken.
+
+        >>> Part(TensorInfo("w", (4, 3), "float32", 48)).sizes, Part(TensorInfo("b", (4,), "float32", 16)).sizes
+        ((4, 3), (4, 1))
+        """
+        rows, columns = find_sizes(self.info)
+        return (self.rows.count if self.rows is not None else rows), columns
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One tensor in both sources; a side is None where it has none. `matched_by` is empty there.
+
+    `heads` are how many heads the rows of one side were reordered by; 0 where they lie alike. `others` are further ways
+    in which the rows may lie, for values to decide; this pair is the likeliest.
+    """
+
+    a: Part | None
+    b: Part | None
+    matched_by: str = ""
+    heads: int = 0
+    others: tuple[Pair, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether both sides are there and have matrices of one size."""
+        return self.a is not None and self.b is not None and self.a.sizes == self.b.sizes
+
+
+def find_sizes(info: TensorInfo) -> tuple[int, int]:
+    """Rows and columns of a tensor; a vector, and biases of a stack, are one column."""
+    if is_column(info):
+        return info.numel, 1
+    return info.view.sizes(info.shape)
+
+
+def is_column(info: TensorInfo) -> bool:
+    """Whether a tensor is compared as one column."""
+    return len(info.shape) < 2 or info.role == "bias" or math.prod(info.shape) == 0
+
+
+def turn_view(info: TensorInfo) -> TensorInfo:
+    """A tensor of two axes with rows and columns of its matrix exchanged."""
+    return replace(info, view=MatrixView((0,) if info.view.settle(info.shape).rows == (1,) else (1,)))

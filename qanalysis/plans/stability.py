@@ -1,0 +1,162 @@
+"""How sure is what each tensor gets? Scores are drawn anew, the plan is made again, and what stays is counted.
+
+Where single samples' damages are known, samples are drawn with replacement, the same for all tensors; where only 95 %
+intervals are, each tensor's damages move together, log-normal between the ends. Errors of weights are no estimates:
+nothing is drawn, and a plan of them has no stability.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from qanalysis.arrays import Codes, Doubles
+from qanalysis.plans.candidates import Candidates, Options
+from qanalysis.plans.planner import solve
+from qanalysis.plans.problem import InfeasibleError, Problem
+from qanalysis.plans.redrawing import draw_scores, read_ends
+from qanalysis.quantizers.scheme import Scheme
+
+if TYPE_CHECKING:
+    from qanalysis.plans.planning import Unit
+
+RESAMPLES = 20
+#: Seconds that one plan from resampled scores may take; the best one until then counts.
+_SECONDS = 2.0
+_ENDS = (0.025, 0.975)
+
+Method = Literal["samples", "intervals", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How often a tensor got its scheme, or at least its bits, of `of` plans; `counts` are all schemes that it got."""
+
+    scheme: int
+    bits: int
+    of: int
+    counts: Mapping[str, int]
+
+    @property
+    def share(self) -> float:
+        """The share of plans that keep the scheme."""
+        return self.scheme / self.of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stability:
+    """What resampled scores say of a plan.
+
+    `method` says what was drawn, `note` in a sentence, also why nothing was. By tensor `kept` counts plans, and `costs`
+    are the ends of the cost's 95 % interval; `objective` are those of the plan's whole, None where nothing was drawn.
+    `resamples` is how many plans were made, `failed` how many draws had none within the limits.
+    """
+
+    method: Method
+    note: str
+    resamples: int = 0
+    seed: int = 0
+    failed: int = 0
+    kept: Mapping[str, Kept] = field(default_factory=dict)
+    costs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    objective: tuple[float, float] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """The same as a part of a document."""
+        low, high = self.objective or (None, None)
+        return {
+            "method": self.method,
+            "note": self.note,
+            "resamples": self.resamples,
+            "failed": self.failed,
+            "seed": self.seed,
+            "objective_low": low,
+            "objective_high": high,
+            "kept": {
+                name: {"scheme": one.scheme, "bits": one.bits, "of": one.of, "counts": dict(one.counts)}
+                for name, one in self.kept.items()
+            },
+        }
+
+
+def measure_stability(
+    candidates: Candidates,
+    units: Sequence[Unit],
+    problem: Problem,
+    choice: Codes | Sequence[int],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Stability:
+    """How much of a choice stays when scores are drawn anew and the problem is solved again within the same limits.
+
+    Figures of the problem that are the objective's costs, or in proportion to them, are drawn: its costs, or of a plan
+    of least size those of its limit on the loss. A draw without any choice within the limits keeps nothing. Raises
+    ValueError for less than one resample.
+    """
+    if resamples < 1:
+        raise ValueError(f"{resamples} resamples: at least 1 plan is made again; leave it out for {RESAMPLES}")
+    drawn = draw_scores(candidates, resamples, seed=seed)
+    chosen = [member.places[at] for unit, at in zip(units, choice, strict=True) for member in unit.members]
+    names = [member.tensor.name for unit in units for member in unit.members]
+    ends = read_ends(candidates)
+    known = dict(zip(names, ((ends[0][at], ends[1][at]) for at in chosen), strict=True)) if ends else {}
+    costs = {name: (float(low), float(high)) for name, (low, high) in known.items() if np.isfinite([low, high]).all()}
+    if drawn.method == "none":
+        return Stability("none", drawn.note, costs=costs)
+    plans = [_solve_drawn(problem, units, drawn.take(number)) for number in range(resamples)]
+    made = [plan for plan in plans if plan is not None]
+    kept = {
+        member.tensor.name: _count(member, int(at), [int(plan[place]) for plan in made], resamples)
+        for place, (unit, at) in enumerate(zip(units, choice, strict=True))
+        for member in unit.members
+    }
+    low, high = np.quantile(drawn.total(chosen), _ENDS)
+    for name, place in zip(names, chosen, strict=True):
+        ends_drawn = np.quantile(drawn.total([place]), _ENDS)
+        costs.setdefault(name, (float(ends_drawn[0]), float(ends_drawn[1])))
+    failed = resamples - len(made)
+    return Stability(drawn.method, drawn.note, resamples, seed, failed, kept, costs, (float(low), float(high)))
+
+
+def _count(member: Options, own: int, others: Sequence[int], resamples: int) -> Kept:
+    counts = Counter(member.schemes[at] for at in others)
+    bits = Scheme.parse(member.schemes[own]).format.bits
+    same = sum(number for scheme, number in counts.items() if Scheme.parse(scheme).format.bits == bits)
+    return Kept(counts[member.schemes[own]], same, resamples, dict(counts.most_common()))
+
+
+def _solve_drawn(problem: Problem, units: Sequence[Unit], scores: Doubles) -> Codes | None:
+    """The choice by drawn scores, (rows,); None where no choice keeps the limits."""
+    point = [np.sum([one.costs for one in unit.members], axis=0) for unit in units]
+    fresh = [np.sum([scores[list(one.places)] for one in unit.members], axis=0) for unit in units]
+    redrawn = replace(
+        problem,
+        costs=_redraw(problem.costs, point, fresh),
+        limits=tuple(replace(one, figures=_redraw(one.figures, point, fresh)) for one in problem.limits),
+    )
+    try:
+        return solve(redrawn, seconds=_SECONDS).choice
+    except InfeasibleError:
+        return None
+
+
+def _redraw(figures: Sequence[Doubles], point: Sequence[Doubles], fresh: Sequence[Doubles]) -> tuple[Doubles, ...]:
+    """Figures that are the scores, or in proportion to them in each unit, from the fresh scores; others as they are."""
+    factors = [_find_factor(one, score) for one, score in zip(figures, point, strict=True)]
+    if any(factor is None for factor in factors) or not any(len(one) > 1 for one in figures):
+        return tuple(figures)
+    return tuple(factor * score for factor, score in zip(factors, fresh, strict=True) if factor is not None)
+
+
+def _find_factor(figures: Doubles, scores: Doubles) -> float | None:
+    """What scores are multiplied by to give the figures; None where they are not in proportion."""
+    largest = int(np.argmax(np.abs(scores)))
+    if scores[largest] == 0:
+        return 1.0 if not figures.any() else None
+    factor = float(figures[largest] / scores[largest])
+    return factor if np.allclose(figures, factor * scores, rtol=1e-9, atol=0) else None
