@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qanalysis.checkpoints.catalogue import open_checkpoint
     from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
+    from qanalysis.comparisons.compare import compare
     from qanalysis.converters.converter import Converter
     from qanalysis.converters.linearity.linearity import measure_linearity
     from qanalysis.converters.spectrum.spectrum import analyze_spectrum
@@ -42,6 +43,7 @@ __all__ = [
     "TensorSource",
     "UniformQuantizer",
     "analyze_spectrum",
+    "compare",
     "default_schemes",
     "measure",
     "measure_activations",
@@ -59,6 +61,7 @@ __all__ = [
 _HOMES = {
     "checkpoints.catalogue": ("open_checkpoint",),
     "checkpoints.source": ("CheckpointError", "TensorInfo", "TensorSource"),
+    "comparisons.compare": ("compare",),
     "converters.converter": ("Converter",),
     "converters.linearity.linearity": ("measure_linearity",),
     "converters.spectrum.spectrum": ("analyze_spectrum",),

@@ -219,6 +219,8 @@ class _Matching:
         for lie_a, lie_b in ordered:
             heads = lie_a.heads or lie_b.heads
             told = word.replace("gguf", "gguf+heads") if heads and "gguf" in word else word
+            if lie_a.turned or lie_b.turned:
+                told = f"{told}, transposed"
             pairs.append(Pair(lie_a.take(info_a), lie_b.take(info_b), told, heads=heads))
         self.pairs.append(replace(pairs[0], others=tuple(pairs[1:])))
 

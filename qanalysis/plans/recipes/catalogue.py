@@ -45,12 +45,49 @@ class Target:
 
 
 _FLOATS = ("bfloat16", "float16")
+_COMPRESSED = ("int[2345678]", "fp8_e4m3", "mxfp4", "mxfp6_e2m3", "mxfp8_e4m3", "nvfp4*", *_FLOATS)
 TARGETS: tuple[Target, ...] = (
     Target(
         "llama.cpp",
         "--tensor-type lines of llama-quantize, as a file and as a command",
         "llama_cpp.write_llama_cpp",
         ("gguf:*", *_FLOATS, "nvfp4*"),
+    ),
+    Target(
+        "compressed-tensors",
+        "quantization_config of config.json with a config group for each scheme",
+        "compressed_tensors.write_compressed_tensors",
+        _COMPRESSED,
+    ),
+    Target(
+        "llm-compressor",
+        "a recipe of llm-compressor with the same groups, and a script",
+        "compressed_tensors.write_llm_compressor",
+        _COMPRESSED,
+    ),
+    Target(
+        "torchao",
+        "FqnToConfig as JSON, and a script that applies it",
+        "torchao.write_torchao",
+        ("int[2345678]", "fp8_*", "nvfp4*", *_FLOATS),
+    ),
+    Target(
+        "mlx",
+        "a predicate of mlx-lm, and the quantization of config.json by path",
+        "mlx.write_mlx",
+        ("int[234568]", "mxfp4", "mxfp8_e4m3", "nvfp4*", *_FLOATS),
+    ),
+    Target(
+        "gptqmodel",
+        "QuantizeConfig of GPTQModel with `dynamic`, as JSON and as a script",
+        "gptqmodel.write_gptqmodel",
+        ("int[2345678]", *_FLOATS),
+    ),
+    Target(
+        "auto-round",
+        "layer_config of AutoRound, and a script",
+        "auto_round.write_auto_round",
+        ("int[2345678]", "gguf:q[458]_[01]", "mxfp4", "mxfp8_e4m3", "nvfp4", *_FLOATS),
     ),
 )
 
