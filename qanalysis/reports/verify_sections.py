@@ -50,9 +50,8 @@ def _answer(name: str, rows: Sequence[VerifyRow], wrong: Sequence[VerifyRow]) ->
     fine = sum(not row.deviates for row in own)
     counts = Counter(word for row in wrong for word in row.deviations)
     told = [f"{name}: {fine:,} of {len(own):,} tensors are as planned"]
-    told += [f"{len(wrong):,} deviate ({', '.join(f'{word} {count:,}' for word, count in counts.items())})"] * bool(
-        wrong
-    )
+    named = ", ".join(f"{word} {count:,}" for word, count in counts.items())
+    told += [f"{len(wrong):,} deviate ({named})"] if wrong else []
     there = [row for row in own if row.tensor_file]
     planned, found = (sum(getattr(row, f"size_bytes_{side}") or 0 for row in there) for side in ("planned", "file"))
     measured = sum(row.sqnr_db is not None for row in own)
