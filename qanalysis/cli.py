@@ -29,6 +29,7 @@ from qanalysis.commands.sweep import sweep
 from qanalysis.commands.track import track
 from qanalysis.commands.train import train
 from qanalysis.commands.validate import validate
+from qanalysis.commands.verify import verify
 
 app = typer.Typer(
     cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False
@@ -61,6 +62,7 @@ for _command in (
     forms,
     plan,
     recipe,
+    verify,
     report,
     validate,
     convert,
