@@ -100,8 +100,11 @@ class PlanSheet:
         return list(dict.fromkeys([low, *(value for value in between if low < value < high), high]))
 
 
-def read_sheet(plan: Plan, energies: Energies | None = None) -> PlanSheet:
-    """A plan's document as charts take it; ValueError where its parts do not fit each other."""
+def read_sheet(plan: Plan, energies: Energies | None = None, *, own_point: bool = True) -> PlanSheet:
+    """A plan's document as charts take it; ValueError where its parts do not fit each other.
+
+    Without `own_point` the plan itself is none of the points, which are then the same at every budget.
+    """
     texts = dict.fromkeys(text for one in plan.candidates.values() for text in one["scheme"])
     schemes = tuple(texts)
     place_of = {text: place for place, text in enumerate(schemes)}
@@ -131,7 +134,12 @@ def read_sheet(plan: Plan, energies: Energies | None = None) -> PlanSheet:
         float_bytes=kept + sum(row.numel * _width_of(row.dtype) for row in rows),
         objective=plan.objective_column,
     )
-    return _add_front(sheet, plan.front)
+    others = [point for point in plan.front if own_point or not _is_own(point, chosen)]
+    return _add_front(sheet, others)
+
+
+def _is_own(point: Mapping[str, Any], chosen: Codes) -> bool:
+    return point.get("kind") == "exact" and list(point.get("choice", ())) == chosen.tolist()
 
 
 def _rank(scheme: Scheme) -> tuple[int, str]:

@@ -22,12 +22,15 @@ from qanalysis.dashboard.cache import list_paths
 from qanalysis.dashboard.runnable_models import RESULT_SUFFIXES
 from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, name_source, read_root
 from qanalysis.models.sensitivity.row import SensitivityRow
+from qanalysis.notation import quote
+from qanalysis.plans.budgets import MOST_BITS
 from qanalysis.plans.candidates import gather_candidates
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.planning import plan_bits
 from qanalysis.plans.problem import InfeasibleError
 from qanalysis.plans.reopening import choose_again
 from qanalysis.plans.row import PlanRow
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.document import kind_of
 from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Row
@@ -136,14 +139,26 @@ def _read_rows(file: _File) -> Table[Any]:
     return table
 
 
+def split_pin(text: str) -> tuple[str, str]:
+    """What stands before the scheme, and the scheme's canonical text; ValueError where either is missing."""
+    for place, letter in enumerate(text):
+        if letter != "=" or not text[:place].strip():
+            continue
+        try:
+            return text[:place].strip(), str(Scheme.parse(text[place + 1 :]))
+        except ValueError:
+            continue  # this one belongs to the expression, or to what is no scheme
+    raise ValueError(f"{quote(text)}: give an expression, = and a scheme, such as embed=int8 channel")
+
+
 @dataclass(frozen=True, slots=True)
 class PlanQuestion:
-    """What a plan is asked for: a budget in bits per weight (None for none), and what it must keep.
+    """What a plan is asked for: a budget in bits per weight, and what it must keep.
 
     `pins` are texts REGEX=SCHEME and `locks` pairs of a tensor and its scheme; `ties` are presets or expressions.
     """
 
-    budget: float | None
+    budget: float
     objective: str | None = None
     exclude: str = ""
     pins: tuple[str, ...] = ()
@@ -167,13 +182,14 @@ def work_out(held: Held, question: PlanQuestion) -> Found:
     Raises ValueError for what can not be planned at all.
     """
     try:
-        plan = _plan(held, question)
+        return Found(_plan(held, question), question.budget)
     except InfeasibleError as error:
-        free = _plan(held, replace(question, budget=None))
+        if question.budget >= MOST_BITS:
+            raise
+        free = _plan(held, replace(question, budget=MOST_BITS))
         least = min((float(point["bits_per_weight"]) for point in free.front), default=free.bits_per_weight)
         nearest = math.ceil(least * 1e4) / 1e4
         return Found(_plan(held, replace(question, budget=nearest)), nearest, str(error))
-    return Found(plan, question.budget if question.budget is not None else plan.bits_per_weight)
 
 
 @st.cache_resource(max_entries=24, show_spinner="Working out the plan", hash_funcs={Held: name_held})
@@ -181,13 +197,14 @@ def _plan(held: Held, question: PlanQuestion) -> Plan:
     """A plan, kept by the name of its rows and the question."""
     if isinstance(held.table, Plan):
         return choose_again(held.table, budget_bpw=question.budget, pins=dict(question.locks))
+    pins = dict(map(split_pin, question.pins))
     asked: dict[str, Any] = {
         "budget_bpw": question.budget,
         "objective": question.objective,
         "exclude": question.exclude,
         "tie": question.ties,
         "most_formats": question.most_formats,
-        "pin": [*question.pins, *(f"^{re.escape(tensor)}$={scheme}" for tensor, scheme in question.locks)],
+        "pin": pins | {f"^{re.escape(tensor)}$": scheme for tensor, scheme in question.locks},
     }
     return plan_bits(held.table, **{name: value for name, value in asked.items() if value})
 

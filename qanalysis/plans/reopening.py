@@ -24,12 +24,15 @@ _MOST_POINTS = 600  # of a front that pins make anew
 def choose_again(plan: Plan, *, budget_bpw: float | None = None, pins: Mapping[str, str] | None = None) -> Plan:
     """The plan of least objective among a saved plan's candidates, its groups kept together.
 
-    `pins` are schemes by tensor. Without a budget and pins it is the plan itself. Raises InfeasibleError where no
+    `pins` are schemes by tensor, beside those that the plan has.
+
+    Without a budget and pins it is the plan itself. Raises InfeasibleError where no
     choice keeps the budget, ValueError for a pin that is no candidate and a document without candidates.
     """
-    pinned = dict(pins or {})
-    if budget_bpw is None and not pinned:
+    asked = dict(pins or {})
+    if budget_bpw is None and not asked:
         return plan
+    pinned = {row.tensor: row.scheme for row in plan.rows if row.decided_by == "pin"} | asked
     _check(plan, pinned)
     units = _group(list(plan.rows))
     options = [_list_common(plan, names, pinned) for names in units]
@@ -54,7 +57,7 @@ def choose_again(plan: Plan, *, budget_bpw: float | None = None, pins: Mapping[s
         for name in names
     }
     chosen_plan = assign(plan, chosen, decided_by=dict.fromkeys(pinned, "pin"))
-    if not pinned:
+    if not asked:
         return chosen_plan
     front = trace_front(Problem(costs), bits, points=_MOST_POINTS)
     return replace(chosen_plan, more={**chosen_plan.more, "front": _describe_front(plan, units, options, front)})

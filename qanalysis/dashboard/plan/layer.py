@@ -8,7 +8,8 @@ import streamlit as st
 
 from qanalysis.charts.wording import count_of, label_layers
 from qanalysis.dashboard.leads import lead_to_layers, lead_to_sensitivity
-from qanalysis.dashboard.plan.view import PlanView, split_pin
+from qanalysis.dashboard.plan.view import PlanView
+from qanalysis.dashboard.plans import split_pin
 from qanalysis.dashboard.session import change, confine, current_view, keep
 from qanalysis.notation import plain
 from qanalysis.plans.plan import Plan

@@ -39,6 +39,15 @@ from qanalysis.plans.plan import Plan
 _FAULTS = (CheckpointError, ValueError, TypeError, OSError)
 _WAY_OUT = "Choose another **Source** in the sidebar, change what is kept, or take a step back with **Undo**."
 
+_BOXES = {
+    "--budget-bpw": "the budget",
+    "--most-formats": "the box Different formats",
+    "--exclude": "the box Leave out",
+    "--objective": "the box Made small",
+    "--pin": "the box Pins",
+    "--tie": "the box Tied",
+}
+
 
 def draw_plan(view: PlanView) -> None:
     """The page: the source and what is kept in the sidebar, the plan in view with its front, and what leaves the page.
@@ -55,8 +64,15 @@ def draw_plan(view: PlanView) -> None:
             return
         _draw_plan(held, objective)
     except _FAULTS as error:
-        draw_fault(name_controls(str(error)), _WAY_OUT)
+        draw_fault(_name_boxes(str(error)), _WAY_OUT)
         draw_link(PlanView)
+
+
+def _name_boxes(message: str) -> str:
+    """A message with the page's boxes in place of the options of the command."""
+    for option, box in _BOXES.items():
+        message = message.replace(option, box)
+    return name_controls(message)
 
 
 def _draw_plan(held: Held, objective: Any) -> None:
@@ -75,8 +91,8 @@ def _draw_plan(held: Held, objective: Any) -> None:
     found = work_out(held, question)
     plan = found.plan
     if found.refusal:
-        st.warning(escape_markdown(found.refusal), icon=":material/vertical_align_bottom:")
-    sheet = read_sheet(plan, read_energies(held))
+        st.warning(escape_markdown(_name_boxes(found.refusal)), icon=":material/vertical_align_bottom:")
+    sheet = read_sheet(plan, read_energies(held), own_point=False)
     _draw_charts(plan, sheet, found, view)
     draw_layer(plan, view.source)
     draw_recipes(plan)

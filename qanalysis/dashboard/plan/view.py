@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
+from qanalysis.dashboard.plans import split_pin
 from qanalysis.dashboard.views import View, bound
-from qanalysis.notation import quote
 from qanalysis.patterns import Pattern
 from qanalysis.quantizers.scheme import Scheme
 
@@ -31,18 +31,6 @@ def parse_lock(text: str) -> str:
     return "=".join(split_pin(text))
 
 
-def split_pin(text: str) -> tuple[str, str]:
-    """What stands before the scheme, and the scheme's canonical text; ValueError where either is missing."""
-    for place, letter in enumerate(text):
-        if letter != "=" or not text[:place].strip():
-            continue
-        try:
-            return text[:place].strip(), str(Scheme.parse(text[place + 1 :]))
-        except ValueError:
-            continue  # this one belongs to the expression, or to what is no scheme
-    raise ValueError(f"{quote(text)}: give an expression, = and a scheme, such as embed=int8 channel")
-
-
 def _parse_pattern(text: str) -> str:
     Pattern.parse(text, "exclude")
     return text
@@ -57,7 +45,7 @@ class PlanView(View):
     by hand, TENSOR=SCHEME; `pins` the same by expressions. None stands for the page's own choice.
     """
 
-    source: str = bound(f"{SAMPLE_PREFIX}words-transformer", kept=True)
+    source: str = bound(f"{SAMPLE_PREFIX}digits-cnn", kept=True)
     measure: str = bound("weights", choices=tuple(MEASURES))
     schemes: tuple[str, ...] = bound((), parse=Scheme.parse)
     include: str = bound("")

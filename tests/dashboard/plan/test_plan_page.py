@@ -105,9 +105,13 @@ class TestSweptSample:
                 expected = by_tensor[name, plan["words"][schemes[at]]]
                 assert errors[at] == pytest.approx(expected, rel=1e-12)
 
+    def test_a_front_fetched_once_serves_all_budgets(self) -> None:
+        asked = [open_plan(source="sample:digits-mlp", budget=text) for text in ("3", "4.7", "7")]
+        assert len({read_components(page)["charts"]["scene"] for page in asked}) == 1
+
     def test_a_budget_below_reach_is_told_with_the_nearest_and_that_is_shown(self) -> None:
         page = open_plan(source="sample:digits-mlp", budget="0.5")
-        assert [warning.value for warning in page.warning if "budget" in warning.value or "0" in warning.value]
+        assert "the budget 0.5 can not be kept: the smallest plan has 2.002 bits per weight" in told(page)
         at = read_components(page)["charts"]["at"]
         assert 1.9 < at["step"] < 2.2
 
