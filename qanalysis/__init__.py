@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qanalysis.models.forms.forms import measure_forms
     from qanalysis.models.running.opening import open_model
     from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
+    from qanalysis.plans.recipes.catalogue import write_recipe
     from qanalysis.quantizers.crossing import default_schemes
     from qanalysis.quantizers.quantizer import UniformQuantizer
     from qanalysis.quantizers.scheme import Scheme
@@ -55,6 +56,7 @@ __all__ = [
     "open_model",
     "read_rows",
     "sweep",
+    "write_recipe",
     "write_report",
 ]
 
@@ -70,6 +72,7 @@ _HOMES = {
     "models.forms.forms": ("measure_forms",),
     "models.running.opening": ("open_model",),
     "models.sensitivity.sensitivity": ("measure_sensitivity",),
+    "plans.recipes.catalogue": ("write_recipe",),
     "sums": ("ErrorStats", "Histogram", "measure"),
     "quantizers.quantizer": ("UniformQuantizer",),
     "reports.report": ("read_rows", "write_report"),

@@ -107,8 +107,8 @@ def _find_obstacle(item: Item) -> str:
         return "AutoRound quantizes embeddings for GGUF only"
     if not item.scheme.format.is_integer:
         length = item.scheme.format.block or 1
-        is_ragged = bool(item.shape) and item.shape[-1] % length > 0
-        return f"rows of {item.shape[-1]} values are not divisible by {length}, and skipped" if is_ragged else ""
+        is_ragged = item.columns is not None and item.columns % length > 0
+        return f"rows of {item.columns} values are not divisible by {length}, and skipped" if is_ragged else ""
     is_odd = any(size % _SIDE for size in item.shape)
     return (
         f"AutoRound sets matrices whose sides are not divisible by {_SIDE} back to 16 bits, here {item.row.shape}"

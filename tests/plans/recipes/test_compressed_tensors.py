@@ -13,7 +13,7 @@ import yaml
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.catalogue import write_recipe
 from qanalysis.plans.recipes.compressed_tensors import name_target
-from tests.plans.recipes.planning import make_plan
+from tests.plans.recipes.planning import make_header, make_plan
 
 LAYERS = {
     "blocks.0.up.weight": ((96, 64), "int4 sym-full group=32"),
@@ -180,3 +180,26 @@ def test_plain_floats_are_ignored_and_listed_where_they_would_have_to_be_cast() 
     assert (json.loads(recipe.files[0].text)["ignore"], recipe.unexpressed) == (["a.c"], ())
     (one,) = write_recipe(make_plan(planned, dtype="float32"), "compressed-tensors").unexpressed
     assert "load the model in bfloat16" in one.instead
+
+
+def test_weights_that_are_stored_the_other_way_round_are_no_linear_modules() -> None:
+    line = make_header("h.0.c_attn.weight", "64x192", view="1")
+    for target in ("compressed-tensors", "torchao"):
+        (one,) = write_recipe(
+            make_plan({"h.0.c_attn.weight": ((64, 192), "int4 group=32")}, tensors=[line]), target
+        ).unexpressed
+        assert "outputs as columns" in one.reason
+
+
+def test_a_tied_tensor_is_told_to_come_apart() -> None:
+    line = make_header("a.embed.weight", "64x64", aliases=["a.head.weight"])
+    for target in ("compressed-tensors", "torchao"):
+        recipe = write_recipe(make_plan({"a.embed.weight": ((64, 64), "int4 sym-full")}, tensors=[line]), target)
+        assert any("a.embed.weight, a.head.weight" in note for note in recipe.notes)
+
+
+def test_names_of_any_letters_come_through_yaml_and_json() -> None:
+    name = 'möd"ule\\.😀 x'
+    table = write_recipe(make_plan({f"a.{name}.weight": ((64, 64), "int4")}), "llm-compressor").files[0]
+    groups = yaml.safe_load(table.text)["quant_stage"]["quant_modifiers"]["QuantizationModifier"]["config_groups"]
+    assert groups["group_0"]["targets"] == [f"a.{name}"]
