@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from qanalysis.plans.plan import Plan
-from qanalysis.plans.recipes.differences import name_some, tell_grids
+from qanalysis.plans.recipes.differences import name_some, tell_grids, tell_powers
 from qanalysis.plans.recipes.gptqmodel import describe_integers, find_name
 from qanalysis.plans.recipes.known import take_known
 from qanalysis.plans.recipes.modules import list_kept_modules, part_casts, take_modules
@@ -56,6 +56,7 @@ def write_auto_round(plan: Plan, *, partial: bool = False) -> Recipe:
         "calibration data, so errors are others than those of rounding to nearest"
     )
     notes = [how, *tell_grids([item for item in done if item.scheme.format.is_integer], "AutoRound", _lay_grid)]
+    notes += tell_powers(done, "AutoRound")
     signed = [item for item in done if item.scheme.format.is_integer and item.scheme.symmetry.signed]
     if signed:
         notes.append(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qanalysis.plans.plan import Plan
-from qanalysis.plans.recipes.differences import tell_grids
+from qanalysis.plans.recipes.differences import tell_grids, tell_powers
 from qanalysis.plans.recipes.known import take_known
 from qanalysis.plans.recipes.modules import fit_group, list_kept_modules, part_casts, take_modules, tell_ties
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
@@ -200,7 +200,7 @@ def _tell_grouping(item: Item, instead: str) -> Unexpressed:
 
 
 def _list_notes(items: Sequence[Item], target: str) -> list[str]:
-    notes = [*tell_grids(items, target, lay_grid), *tell_ties(items, target)]
+    notes = [*tell_grids(items, target, lay_grid), *tell_powers(items, target), *tell_ties(items, target)]
     if any(str(item.scheme.format) == "nvfp4:one-level" for item in items):
         notes.append(f"{target} gives nvfp4 a scale over the tensor too: its values are those of nvfp4, not one-level")
     if any(item.row.role == "embedding" for item in items):

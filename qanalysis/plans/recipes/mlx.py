@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qanalysis.plans.plan import Plan
-from qanalysis.plans.recipes.differences import name_some
+from qanalysis.plans.recipes.differences import name_some, tell_powers
 from qanalysis.plans.recipes.known import take_known
 from qanalysis.plans.recipes.modules import fit_group, part_casts
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
@@ -181,4 +181,4 @@ def _list_notes(items: Sequence[Item], base: Mapping[str, Any]) -> list[str]:
             "nvfp4 of MLX has no scale over the tensor: its values are those of nvfp4:one-level, the error is another "
             "than planned"
         )
-    return notes
+    return [*notes, *tell_powers(items, "MLX")]

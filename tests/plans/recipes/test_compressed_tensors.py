@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,6 +14,7 @@ import yaml
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.catalogue import write_recipe
 from qanalysis.plans.recipes.compressed_tensors import name_target
+from qanalysis.quantizers.scheme import Scheme
 from tests.plans.recipes.planning import make_header, make_plan
 
 LAYERS = {
@@ -203,3 +205,29 @@ def test_names_of_any_letters_come_through_yaml_and_json() -> None:
     table = write_recipe(make_plan({f"a.{name}.weight": ((64, 64), "int4")}), "llm-compressor").files[0]
     groups = yaml.safe_load(table.text)["quant_stage"]["quant_modifiers"]["QuantizationModifier"]["config_groups"]
     assert groups["group_0"]["targets"] == [f"a.{name}"]
+
+
+def test_what_the_notes_say_of_grids_is_what_compressed_tensors_makes() -> None:
+    pytest.importorskip("compressed_tensors")
+    from compressed_tensors.quantization import QuantizationArgs
+    from compressed_tensors.quantization.lifecycle.forward import fake_quantize
+    from compressed_tensors.quantization.utils.helpers import calculate_qparams
+
+    x = np.random.default_rng(0).normal(size=(64, 256)).astype(np.float32)
+
+    def convert(text: str) -> np.ndarray:
+        found = find_weights(read_config(make_plan({"a.b.weight": ((64, 256), text)})), "a.b")
+        assert found is not None
+        args, weight = QuantizationArgs.model_validate(found), torch.from_numpy(x)
+        groups = weight.reshape(64, -1, found.get("group_size") or 256)
+        scale, zero_point = calculate_qparams(groups.amin(-1), groups.amax(-1), args)
+        done: np.ndarray = fake_quantize(weight, scale, None if args.symmetric else zero_point, args).numpy()
+        return done
+
+    for text in ("int4 sym-full group=32", "int4 asym group=32", "int8 sym-full channel", "fp8_e4m3 channel"):
+        planned, done = Scheme.parse(text).fit(x).round_trip(x), convert(text)
+        # The largest magnitude lies half way between two codes and may fall on either side, with the same error.
+        assert np.isclose(np.abs(done - x), np.abs(planned - x), rtol=0, atol=8 * np.finfo(np.float32).eps).all()
+    assert np.abs(convert("mxfp8_e4m3") - Scheme.parse("mxfp8_e4m3").fit(x).round_trip(x)).max() > 0.1
+    notes = write_recipe(make_plan({"a.b.weight": ((64, 64), "mxfp8_e4m3")}), "compressed-tensors").notes
+    assert any("powers of two by a rule of its own" in note for note in notes)
