@@ -55,7 +55,11 @@ def test_a_plan_of_a_sweep_is_written_whole(target: Target) -> None:
 
 
 @BY_NAME
-def test_hundreds_of_layers_are_written_at_once(target: Target) -> None:
-    text = next(text for text in ("int8 group=128", "gguf:q8_0") if target.knows(text.split()[0]))
-    plan = make_plan({f"model.layers.{n}.mlp.up_proj.weight": ((256, 256), text) for n in range(300)})
-    assert not write_recipe(plan, target.name).unexpressed
+def test_hundreds_of_layers_are_written_whole(target: Target) -> None:
+    texts = [text for text in ("int8 group=128", "int8 channel", "gguf:q8_0") if target.knows(text.split()[0])]
+    names = [f"model.layers.{number}.mlp.up_proj.weight" for number in range(300)]
+    missed = [
+        len(write_recipe(make_plan({name: ((256, 256), text) for name in names}), target.name).unexpressed)
+        for text in texts
+    ]
+    assert min(missed, default=0) == 0
