@@ -12,9 +12,9 @@ from qanalysis.models.sensitivity.row import SensitivityRow
 from qanalysis.plans.candidates import Candidates, gather_candidates
 from qanalysis.plans.certainty import judge_plan
 from qanalysis.plans.planner import solve
-from qanalysis.plans.planning import Unit
 from qanalysis.plans.problem import Limit, Problem
 from qanalysis.plans.stability import Stability, measure_stability
+from qanalysis.plans.units import Unit
 from qanalysis.results.table import Table
 from tests.plans.tables import sweep_candidates
 
