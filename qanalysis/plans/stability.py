@@ -109,6 +109,10 @@ def measure_stability(
     costs = {name: (float(low), float(high)) for name, (low, high) in known.items() if np.isfinite([low, high]).all()}
     if drawn.method == "none":
         return Stability("none", drawn.note, costs=costs)
+    low, high = np.quantile(drawn.total(chosen), _ENDS)
+    if not _depends(problem, units):
+        note = f"{drawn.note}; the plan is made by other figures, so that it does not depend on them"
+        return Stability("none", note, seed=seed, costs=costs, objective=(float(low), float(high)))
     found = list(_solve_all(problem, units, [drawn.take(number) for number in range(resamples)]))
     made = [solution.choice for solution in found if solution is not None]
     kept = {
@@ -116,7 +120,6 @@ def measure_stability(
         for place, (unit, at) in enumerate(zip(units, choice, strict=True))
         for member in unit.members
     }
-    low, high = np.quantile(drawn.total(chosen), _ENDS)
     for name, place in zip(names, chosen, strict=True):
         ends_drawn = np.quantile(drawn.total([place]), _ENDS)
         costs.setdefault(name, (float(ends_drawn[0]), float(ends_drawn[1])))
@@ -162,12 +165,32 @@ def _solve_drawn(problem: Problem, units: Sequence[Unit], scores: Doubles, *, se
         return None
 
 
+def _depends(problem: Problem, units: Sequence[Unit]) -> bool:
+    """Whether a figure of the problem is the scores, or in proportion to them."""
+    point = [np.sum([one.costs for one in unit.members], axis=0) for unit in units]
+    return any(
+        _find_factors(figures, point) is not None
+        for figures in (problem.costs, *(one.figures for one in problem.limits))
+    )
+
+
 def _redraw(figures: Sequence[Doubles], point: Sequence[Doubles], fresh: Sequence[Doubles]) -> tuple[Doubles, ...]:
     """Figures that are the scores, or in proportion to them in each unit, from the fresh scores; others as they are."""
-    factors = [_find_factor(one, score) for one, score in zip(figures, point, strict=True)]
-    if any(factor is None for factor in factors) or not any(len(one) > 1 for one in figures):
+    factors = _find_factors(figures, point)
+    if factors is None:
         return tuple(figures)
-    return tuple(factor * score for factor, score in zip(factors, fresh, strict=True) if factor is not None)
+    return tuple(factor * score for factor, score in zip(factors, fresh, strict=True))
+
+
+def _find_factors(figures: Sequence[Doubles], point: Sequence[Doubles]) -> list[float] | None:
+    """What the scores of each unit are multiplied by to give the figures; None where they are others."""
+    found = list[float]()
+    for one, score in zip(figures, point, strict=True):
+        factor = _find_factor(one, score)
+        if factor is None:
+            return None
+        found.append(factor)
+    return found if any(len(one) > 1 for one in figures) else None
 
 
 def _find_factor(figures: Doubles, scores: Doubles) -> float | None:
