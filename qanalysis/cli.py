@@ -15,6 +15,7 @@ import typer
 
 from qanalysis.commands.activations import activations
 from qanalysis.commands.app import serve
+from qanalysis.commands.compare import compare
 from qanalysis.commands.convert import convert
 from qanalysis.commands.forms import forms
 from qanalysis.commands.linearity import linearity
@@ -58,6 +59,7 @@ for _command in (
     sensitivity,
     activations,
     forms,
+    compare,
     recipe,
     report,
     validate,
