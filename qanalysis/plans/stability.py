@@ -22,7 +22,7 @@ from qanalysis.plans.redrawing import draw_scores, read_ends
 from qanalysis.quantizers.scheme import Scheme
 
 if TYPE_CHECKING:
-    from qanalysis.plans.planning import Unit
+    from qanalysis.plans.units import Unit
 
 RESAMPLES = 20
 #: Seconds that one plan from resampled scores may take; the best one until then counts.

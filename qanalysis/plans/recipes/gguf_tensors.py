@@ -5,16 +5,15 @@ names are others than the model's own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from qanalysis.checkpoints.gguf_names import name_for_gguf
 from qanalysis.plans.plan import Plan
+from qanalysis.plans.recipes.modules import find_header
 from qanalysis.plans.recipes.recipe import Item
 from qanalysis.plans.tensors import read_shape
 from qanalysis.quantizers.matrix_view import MatrixView
-from qanalysis.sweeps.held import TENSORS
 
 _OWN_NAME = re.compile(r"(blk|[av]\.blk)\.[0-9]+\.[a-z_0-9]+\.(weight|bias)|(token_embd|output|output_norm)\.weight")
 #: Weights that converters write as several, by what their name in GGUF ends with.
@@ -49,7 +48,7 @@ class KeptTensor:
 def gather_stacks(items: Sequence[Item], plan: Plan) -> tuple[list[Stack], list[Item]]:
     """The tensors of the file in the order of the plan, and the tensors of the plan that have no name there."""
     names = _translate([item.tensor for item in items], plan)
-    views = {line["tensor"]: line["view"] for line in _find_header(plan)}
+    views = {line["tensor"]: line["view"] for line in find_header(plan)}
     grouped = dict[str, list[Item]]()
     for item in items:
         for name in names.get(item.tensor, ()):
@@ -63,7 +62,7 @@ def gather_stacks(items: Sequence[Item], plan: Plan) -> tuple[list[Stack], list[
 
 def list_kept(plan: Plan) -> list[KeptTensor]:
     """The tensors without a scheme that have a name in GGUF."""
-    header = {line["tensor"]: line for line in _find_header(plan)}
+    header = {line["tensor"]: line for line in find_header(plan)}
     kept = list(plan.kept_float)
     names = _translate([*plan.assignments, *kept], plan)
     dtypes = plan.rows.column("dtype").tolist()
@@ -76,12 +75,6 @@ def list_kept(plan: Plan) -> list[KeptTensor]:
             one = KeptTensor(name, line.get("dtype", usual), is_vector, is_guessed=not line)
             found.setdefault(name, one)
     return list(found.values())
-
-
-def _find_header(plan: Plan) -> Sequence[Mapping[str, Any]]:
-    """What the plan's document says of every tensor of the source, nothing where it does not."""
-    lines: Sequence[Mapping[str, Any]] = plan.more.get(TENSORS, ())
-    return lines
 
 
 def _translate(names: Sequence[str], plan: Plan) -> dict[str, tuple[str, ...]]:
