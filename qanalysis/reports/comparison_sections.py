@@ -64,7 +64,9 @@ def tell_answer(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> s
         told.append(f"every value of the {len(measured):,} compared is the same")
     else:
         pooled = _find_pooled(table)
-        told += [] if pooled is None else [f"{decibels(pooled)} pooled over {len(measured):,}"]
+        same = sum(row.max_abs_error == 0 for row in measured)
+        among = f", of which {same:,} are the same value by value" if same else ""
+        told += [] if pooled is None else [f"{decibels(pooled)} pooled over {len(measured):,}{among}"]
         told.append(f"worst: {_tell_worst(measured[0])}")
     return f"{'; '.join(told)}."
 
@@ -120,10 +122,8 @@ def _rank(rows: Sequence[ComparisonRow]) -> list[Section]:
     ]
     heads = ("A", *(["B"] if renamed else []), "stored in B", "what to know", "SQNR", "predicted", "largest error")
     grid = Grid(heads, lines, text_columns=len(heads) - 3, names=frozenset(range(2 if renamed else 1)))
-    same = sum(row.max_abs_error == 0 for row in rows if row.status == "ok")
-    more = f"The worst {len(lines)} of {len(ranked):,}. " if len(ranked) > len(lines) else ""
-    told = f"{same:,} tensors are the same value by value." if same else ""
-    return [Section("worst", "Tensors that differ most", [grid], f"{more}{told}".strip(), printed=True)]
+    more = f"The worst {len(lines)} of {len(ranked):,}; those that are the same stand in the file of --out."
+    return [Section("worst", "Tensors that differ most", [grid], more, printed=True)]
 
 
 def _list_apart(rows: Sequence[ComparisonRow]) -> list[Section]:
