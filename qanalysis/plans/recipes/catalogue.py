@@ -99,6 +99,13 @@ TARGETS: tuple[Target, ...] = (
         ("int4", "int8", "int16", *_FLOATS),
         reads_source=True,
     ),
+    Target(
+        "matmul-nbits",
+        "bits and blocks of ONNX Runtime's MatMulNBits by node, and a script that makes them",
+        "matmul_nbits.write_nbits",
+        ("int[248]", *_FLOATS),
+        reads_source=True,
+    ),
 )
 
 

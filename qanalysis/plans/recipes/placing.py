@@ -77,6 +77,12 @@ class Placed:
         return "channel" if grouping.columns is None else "group"
 
     @property
+    def group_length(self) -> int:
+        """How many values along an output channel share a scale, 0 where the shape is not known."""
+        layout = self.layout
+        return layout.block_columns if layout is not None else self.scheme.grouping.columns or 0
+
+    @property
     def channel_axis(self) -> int | None:
         """The one axis of its output channels; None where they lie along several, or in a folded tensor."""
         view = self.view
@@ -118,6 +124,15 @@ def _check_source(items: Sequence[Item], source: TensorSource) -> None:
                 f"{quote(item.tensor)} is {item.row.shape} in the plan, {'x'.join(map(str, shapes[item.tensor]))} in "
                 f"{source.name}; give the file it was made of"
             )
+
+
+def check_graph(placed: Sequence[Placed], target: str) -> None:
+    """ValueError where nothing is known of the nodes that a recipe has to name."""
+    if placed and not any(one.consumers for one in placed):
+        raise ValueError(
+            f"target {target}: names the nodes of a graph, and the plan was not made of one; give --source MODEL.onnx "
+            "with the tensors of the plan"
+        )
 
 
 def list_kept(plan: Plan, source: TensorSource | None = None) -> list[PlanTensor]:
