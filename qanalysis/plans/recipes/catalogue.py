@@ -106,6 +106,13 @@ TARGETS: tuple[Target, ...] = (
         ("int[248]", *_FLOATS),
         reads_source=True,
     ),
+    Target(
+        "nncf",
+        "calls of NNCF's compress_weights with their ignored scopes, and a script that makes them",
+        "nncf_scopes.write_nncf",
+        ("int4", "int8", *_FLOATS),
+        reads_source=True,
+    ),
 )
 
 

@@ -21,11 +21,12 @@ from qanalysis.plans.recipes.onnx_scripts import QUANTIZE_NBITS
 from qanalysis.plans.recipes.placing import (
     Placed,
     check_graph,
-    is_plain,
-    list_kept,
     name_nodes,
-    part_casts,
+    name_others,
+    part_expressed,
     place_items,
+    tell_own_rules,
+    tell_signed_step,
 )
 from qanalysis.plans.recipes.recipe import Recipe, RecipeFile
 
@@ -52,26 +53,16 @@ def write_nbits(plan: Plan, *, partial: bool = False, source: TensorSource | Non
     items, unexpressed = take_known(plan, "matmul-nbits", partial=partial)
     placed = place_items(items, plan, source)
     check_graph(placed, "matmul-nbits")
-    coded, plain, told = part_casts(placed)
-    unexpressed += told
-    runs, unsaid = dict[_Setting, list[Placed]](), list[Placed]()
-    for one in coded:
-        reason = _find_obstacle(one)
-        if reason:
-            unexpressed.append(one.tell(reason))
-            unsaid.append(one)
-        else:
-            runs.setdefault(_choose_setting(one), []).append(one)
-    chosen = [one for those in runs.values() for one in those]
-    nodes = name_nodes(chosen)
+    chosen, told = part_expressed(placed, _find_obstacle)
+    runs = dict[_Setting, list[Placed]]()
+    for one in chosen:
+        runs.setdefault(_choose_setting(one), []).append(one)
     content = {
         "runs": [_describe_run(setting, those) for setting, those in runs.items()],
         "customized_weight_config": {
             name: entry for setting, those in runs.items() for name, entry in _customize(setting, those).items()
         },
-        "nodes_to_exclude": [
-            name for name in name_nodes([*plain, *unsaid, *list_kept(plan, source)]) if name not in nodes
-        ],
+        "nodes_to_exclude": name_others(plan, chosen, source),
     }
     return Recipe(
         "matmul-nbits",
@@ -79,7 +70,7 @@ def write_nbits(plan: Plan, *, partial: bool = False, source: TensorSource | Non
             RecipeFile("matmul_nbits.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n"),
             RecipeFile("quantize.py", QUANTIZE_NBITS),
         ),
-        tuple(unexpressed),
+        (*unexpressed, *told),
         tuple(_list_notes(chosen)),
     )
 
@@ -160,24 +151,14 @@ def _customize(setting: _Setting, those: Sequence[Placed]) -> dict[str, dict[str
 
 def _list_notes(chosen: Sequence[Placed]) -> list[str]:
     """What whoever runs it must know."""
-    notes = [
+    run = (
         "run: python quantize.py MODEL.onnx OUTPUT.onnx (needs onnxruntime and onnx-ir); it makes one run of the "
-        "default algorithm for each setting",
-        "customized_weight_config is for RTN (whose symmetric step is absmax / 7.5 at 4 bits and absmax / 127.5 at 8: "
+        "default algorithm for each setting"
+    )
+    custom = (
+        "customized_weight_config is for RTN (its symmetric step is absmax / 7.5 at 4 bits and absmax / 127.5 at 8: "
         "sym-full) and k_quant, which passes over the scheme; the default algorithm and HQQ do not read it and would "
-        "give all nodes one setting",
-    ]
-    signed = [one for one in chosen if one.scheme.symmetry.signed]
-    if signed:
-        count = f"{len(signed)} tensor{'s' * (len(signed) > 1)}"
-        notes.append(
-            f"{count}: the symmetric step of the default algorithm is the value of the largest magnitude / -2^(bits-1), "
-            f"as gguf:q4_0 has it; the plan has {', '.join(sorted({str(one.scheme.symmetry) for one in signed}))}"
-        )
-    odd = [one for one in chosen if not is_plain(one.scheme)]
-    if odd:
-        notes.append(
-            f"{len(odd)} tensor{'s' * (len(odd) > 1)} of the plan {'have' if len(odd) > 1 else 'has'} a range, a scale "
-            "type or a rounding of its own, for which there are no words here"
-        )
-    return notes
+        "give all nodes one setting"
+    )
+    notes = [run, custom]
+    return [*notes, *tell_signed_step(chosen, "the default algorithm"), *tell_own_rules(chosen)]

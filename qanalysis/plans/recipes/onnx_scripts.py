@@ -131,3 +131,37 @@ if __name__ == "__main__":
     quantize(sys.argv[1], sys.argv[2])
 """
 )
+
+COMPRESS_WITH_NNCF = (
+    '''"""Compress weights as planned: python compress.py MODEL.onnx OUTPUT.onnx, or `compress` for a torch model."""
+
+import json
+import sys
+from pathlib import Path
+
+import nncf
+import onnx
+
+'''
+    + _PREPARE
+    + '''
+def compress(model, recipe_path=Path(__file__).with_name("nncf.json"), dataset=None):
+    """A torch model needs `dataset`, nncf.Dataset([sample]), to be traced."""
+    for call in json.loads(Path(recipe_path).read_text(encoding="utf-8"))["calls"]:
+        keys = {key: call[key] for key in ("group_size", "ratio", "all_layers") if key in call}
+        if "backup_mode" in call:
+            keys["backup_mode"] = nncf.BackupMode[call["backup_mode"]]
+        model = nncf.compress_weights(
+            model,
+            mode=nncf.CompressWeightsMode[call["mode"]],
+            ignored_scope=nncf.IgnoredScope(**call["ignored_scope"]),
+            dataset=dataset,
+            **keys,
+        )
+    return model
+
+
+if __name__ == "__main__":
+    onnx.save(compress(open_model(sys.argv[1])), sys.argv[2])
+'''
+)

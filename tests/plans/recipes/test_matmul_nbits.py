@@ -157,5 +157,5 @@ def test_a_plan_without_a_graph_needs_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["int3 group=32", "int16 group=32", "gguf:q4_0"])
 def test_bits_that_it_lacks_stop_the_recipe(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ValueError, match=f"target matmul-nbits: has no format {text.split()[0]}"):
+    with pytest.raises(ValueError, match=f"target matmul-nbits: has no format {text.split(maxsplit=1)[0]}"):
         write(tmp_path, {"a": text})
