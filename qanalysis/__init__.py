@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from qanalysis.models.forms.forms import measure_forms
     from qanalysis.models.running.opening import open_model
     from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
+    from qanalysis.plans.plan import Plan
+    from qanalysis.plans.planning import plan_bits
+    from qanalysis.plans.recipes.catalogue import write_recipe
     from qanalysis.quantizers.crossing import default_schemes
     from qanalysis.quantizers.quantizer import UniformQuantizer
     from qanalysis.quantizers.scheme import Scheme
@@ -35,6 +38,7 @@ __all__ = [
     "Converter",
     "ErrorStats",
     "Histogram",
+    "Plan",
     "Row",
     "Rows",
     "Scheme",
@@ -53,8 +57,10 @@ __all__ = [
     "open_calibration",
     "open_checkpoint",
     "open_model",
+    "plan_bits",
     "read_rows",
     "sweep",
+    "write_recipe",
     "write_report",
 ]
 
@@ -70,6 +76,9 @@ _HOMES = {
     "models.forms.forms": ("measure_forms",),
     "models.running.opening": ("open_model",),
     "models.sensitivity.sensitivity": ("measure_sensitivity",),
+    "plans.plan": ("Plan",),
+    "plans.planning": ("plan_bits",),
+    "plans.recipes.catalogue": ("write_recipe",),
     "sums": ("ErrorStats", "Histogram", "measure"),
     "quantizers.quantizer": ("UniformQuantizer",),
     "reports.report": ("read_rows", "write_report"),

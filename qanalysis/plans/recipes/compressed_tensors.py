@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qanalysis.plans.plan import Plan
-from qanalysis.plans.recipes.differences import tell_grids
+from qanalysis.plans.recipes.differences import tell_grids, tell_powers
 from qanalysis.plans.recipes.known import take_known
-from qanalysis.plans.recipes.modules import fit_group, list_kept_modules, part_casts, take_modules
+from qanalysis.plans.recipes.modules import fit_group, list_kept_modules, part_casts, take_modules, tell_ties
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
 from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.rounding import Rounding
@@ -76,7 +76,7 @@ def write_llm_compressor(plan: Plan, *, partial: bool = False) -> Recipe:
     modifier = {"ignore": [name_target(name) for name in made.ignore], "config_groups": made.describe()}
     recipe = {"quant_stage": {"quant_modifiers": {"QuantizationModifier": modifier}}}
     # JSON is YAML, and needs no rules of quoting of its own.
-    text = json.dumps(recipe, indent=2) + "\n"
+    text = json.dumps(recipe, indent=2, ensure_ascii=False) + "\n"
     note = (
         "llm-compressor loads recipe.yaml by oneshot(model=..., recipe='recipe.yaml'); rounding is to nearest, unless "
         "GPTQModifier takes the place of QuantizationModifier"
@@ -121,7 +121,7 @@ def lay_grid(scheme: Scheme) -> Scheme:
 
 def _make_groups(plan: Plan, target: str, *, partial: bool) -> _Groups:
     items, told = take_known(plan, target, partial=partial)
-    items, others = take_modules(items, target, what="Linear and Embedding modules")
+    items, others = take_modules(items, target, what="Linear and Embedding modules", transposed=False)
     quantized, left, uncast = part_casts(items, target)
     told += others + uncast
     bodies = dict[str, tuple[dict[str, Any], list[str]]]()
@@ -152,7 +152,7 @@ def _find_weight_module(item: Item) -> str:
 def _describe_scheme(item: Item) -> tuple[dict[str, Any] | None, list[Unexpressed]]:
     """A group without its targets, None for a tensor that is left in float, and what is not as planned."""
     scheme, name = item.scheme, str(item.scheme.format)
-    columns = item.shape[-1] if item.shape else None
+    columns = item.columns
     told = list[Unexpressed]()
     if name.startswith("nvfp4") or name in _BLOCKS:
         bits, group, scales, form = _BLOCKS[name.partition(":")[0]]
@@ -200,7 +200,7 @@ def _tell_grouping(item: Item, instead: str) -> Unexpressed:
 
 
 def _list_notes(items: Sequence[Item], target: str) -> list[str]:
-    notes = tell_grids(items, target, lay_grid)
+    notes = [*tell_grids(items, target, lay_grid), *tell_powers(items, target), *tell_ties(items, target)]
     if any(str(item.scheme.format) == "nvfp4:one-level" for item in items):
         notes.append(f"{target} gives nvfp4 a scale over the tensor too: its values are those of nvfp4, not one-level")
     if any(item.row.role == "embedding" for item in items):

@@ -31,6 +31,21 @@ def tell_grids(items: Iterable[Item], target: str, lay: Callable[[Scheme], Schem
     ]
 
 
+def tell_powers(items: Iterable[Item], target: str) -> list[str]:
+    """A note on formats whose scales are powers of two, for a back end that rounds these up where OCP rounds down.
+
+    For Gaussian weights under mxfp8_e4m3 this was measured to be worth 1.2 dB, for mxfp4 0.3 dB.
+    """
+    powers = [item for item in items if item.scheme.scale.is_power_of_two and item.scheme.format.block]
+    if not powers:
+        return []
+    told = (
+        f"{name_some(powers)}: {target} chooses powers of two by a rule of its own, not 2^(floor(log2 absmax) − e) of "
+        "the OCP formats measured here, so the error is another than planned"
+    )
+    return [told]
+
+
 def name_some(items: Sequence[Item]) -> str:
     """A few tensors by name, and how many more there are.
 

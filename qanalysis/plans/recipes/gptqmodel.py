@@ -1,4 +1,4 @@
-r"""What is a plan for GPTQModel? A QuantizeConfig: the commonest scheme as its base, and `dynamic` for all others.
+r"""What is a plan for GPTQModel? A QuantizeConfig: the commonest scheme as its base, and `dynamic` for each module.
 
 A key is a sign and an expression that is matched from the beginning of a module's name: `+:` gives it values of its
 own, `-:` skips it; the first that matches decides. Every key is `^name$`, escaped, so that the order says nothing. What
@@ -54,7 +54,7 @@ def write_gptqmodel(plan: Plan, *, partial: bool = False) -> Recipe:
             alone.append(find_name(item))
     base = _find_base(done, chosen)
     kept = dict.fromkeys(name for name in (*alone, *list_kept_modules(plan)) if name not in chosen)
-    dynamic = _write_dynamic(chosen, tuple(kept), base)
+    dynamic = _write_dynamic(chosen, tuple(kept))
     has_head = any(name.rpartition(".")[2] == "lm_head" for name in chosen)
     config = {"quant_method": "gptq", **base, "desc_act": False, "lm_head": has_head, "dynamic": dynamic}
     files = (
@@ -69,6 +69,7 @@ def write_gptqmodel(plan: Plan, *, partial: bool = False) -> Recipe:
         how,
         *tell_grids(done, "GPTQModel", lay_grid),
         *_tell_split(chosen, kept),
+        *(["widths of 5, 6 and 7 bits make it a checkpoint of the planar format gptq_p"] if _has_planes(done) else []),
     )
     return Recipe("gptqmodel", files, tuple(told), notes)
 
@@ -87,7 +88,7 @@ def find_name(item: Item) -> str:
 def describe_integers(item: Item, target: str) -> tuple[dict[str, Any] | None, list[Unexpressed]]:
     """Bits, group size and symmetry of a scheme, None where groups do not divide rows, and what is not as planned."""
     scheme, grouping = item.scheme, item.scheme.grouping
-    columns = item.shape[-1] if item.shape else None
+    columns = item.columns
     settings = {"bits": scheme.format.bits, "group_size": WHOLE_ROW, "sym": scheme.symmetry.signed}
     if grouping.rows == 1 and grouping.columns is None and grouping.axis in (None, 0):
         return settings, []
@@ -105,6 +106,10 @@ def describe_integers(item: Item, target: str) -> tuple[dict[str, Any] | None, l
         f"groups of {fitting}" if fitting else "one scale for each row",
     )
     return {**settings, "group_size": fitting or WHOLE_ROW}, [told]
+
+
+def _has_planes(items: Sequence[Item]) -> bool:
+    return any(item.scheme.format.bits in (5, 6, 7) for item in items)
 
 
 def _part_embeddings(items: Sequence[Item]) -> tuple[list[Item], list[Unexpressed]]:
@@ -129,16 +134,13 @@ def _find_base(items: Sequence[Item], chosen: Mapping[str, Mapping[str, Any]]) -
     return base
 
 
-def _write_dynamic(
-    chosen: Mapping[str, Mapping[str, Any]], kept: Sequence[str], base: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Keys of the modules that are not as the base, and of those that are skipped."""
+def _write_dynamic(chosen: Mapping[str, Mapping[str, Any]], kept: Sequence[str]) -> dict[str, Any]:
+    """Keys of all planned modules, so that each says what it gets, and of those that are skipped."""
     named: dict[str, Any] = {**chosen, **dict.fromkeys(kept, _SKIP)}
     merged = {whole: those[0] for whole, those in _merge(named).items() if all(one == those[0] for one in those)}
     return {
         f"{'+' if settings else '-'}:^{_escape(name)}$": dict(settings)
         for name, settings in {**merged, **named}.items()
-        if settings != base
     }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qanalysis.plans.plan import Plan
-from qanalysis.plans.recipes.differences import name_some
+from qanalysis.plans.recipes.differences import name_some, tell_powers
 from qanalysis.plans.recipes.known import take_known
 from qanalysis.plans.recipes.modules import fit_group, part_casts
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
@@ -104,7 +104,7 @@ def _describe_module(module: _Module) -> tuple[dict[str, Any] | None, list[Unexp
 
 
 def _describe_scheme(item: Item) -> tuple[dict[str, Any] | None, list[Unexpressed]]:
-    scheme, columns = item.scheme, item.shape[-1] if item.shape else None
+    scheme, columns = item.scheme, item.columns
     mode = str(scheme.format).partition(":")[0].removesuffix("_e4m3")
     if mode in _MODES:
         length, bits = _MODES[mode]
@@ -128,14 +128,14 @@ def _describe_scheme(item: Item) -> tuple[dict[str, Any] | None, list[Unexpresse
 
 
 def _skip(item: Item, length: int) -> Unexpressed:
-    rows = f"rows of {item.shape[-1]} values" if item.shape else f"groups of {item.scheme.grouping}"
+    rows = f"rows of {item.columns} values" if item.shape else f"groups of {item.scheme.grouping}"
     why = f"{rows} do not go into groups of {length}, so that MLX skips the module"
     return Unexpressed(item.tensor, str(item.scheme), why, "it stays in float")
 
 
 def _write_predicate(layers: Mapping[str, Mapping[str, Any]], base: Mapping[str, Any]) -> str:
     """Python source with the table of layers and the predicate over it."""
-    lines = [f"    {json.dumps(path)}: {dict(parameters)!r}," for path, parameters in layers.items()]
+    lines = [f"    {path!r}: {dict(parameters)!r}," for path, parameters in layers.items()]
     return "\n".join(
         [
             '"""Which parameters does each layer get?',
@@ -181,4 +181,4 @@ def _list_notes(items: Sequence[Item], base: Mapping[str, Any]) -> list[str]:
             "nvfp4 of MLX has no scale over the tensor: its values are those of nvfp4:one-level, the error is another "
             "than planned"
         )
-    return notes
+    return [*notes, *tell_powers(items, "MLX")]

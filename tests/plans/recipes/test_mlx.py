@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from qanalysis.plans.recipes.catalogue import write_recipe
 from qanalysis.plans.recipes.recipe import Recipe
+from qanalysis.quantizers.scheme import Scheme
 from tests.plans.recipes.planning import make_plan
 
 LAYERS = {
@@ -84,6 +86,23 @@ def test_the_recipe_is_obeyed_by_mlx() -> None:
         # Scale and bias of 16 bits, an exponent or an E4M3 number of 8 otherwise; float32 models store wider ones.
         overhead = 32 if wanted["mode"] == "affine" else 8
         assert stored / (shape[0] * shape[1]) == wanted["bits"] + overhead / wanted["group_size"]
+
+
+def test_what_the_notes_say_of_grids_is_what_mlx_makes() -> None:
+    mx = pytest.importorskip("mlx.core")
+    x = np.random.default_rng(0).normal(size=(64, 256)).astype(np.float32)
+
+    def convert(mode: str, group: int, bits: int) -> np.ndarray:
+        parts = mx.quantize(mx.array(x), group_size=group, bits=bits, mode=mode)
+        return np.array(mx.dequantize(*parts, group_size=group, bits=bits, mode=mode).astype(mx.float32))
+
+    def plan_for(text: str) -> np.ndarray:
+        return Scheme.parse(text).fit(x).round_trip(x)
+
+    assert np.array_equal(convert("nvfp4", 16, 4), plan_for("nvfp4:one-level"))
+    assert not np.array_equal(convert("mxfp8", 32, 8), plan_for("mxfp8_e4m3"))
+    notes = write_recipe(make_plan({"a.weight": ((64, 64), "mxfp8_e4m3")}), "mlx").notes
+    assert any("powers of two by a rule of its own" in note for note in notes)
 
 
 @pytest.mark.parametrize(
