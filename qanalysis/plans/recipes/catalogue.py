@@ -113,6 +113,13 @@ TARGETS: tuple[Target, ...] = (
         ("int4", "int8", *_FLOATS),
         reads_source=True,
     ),
+    Target(
+        "aimet",
+        "encodings 2.0.0 of AIMET with the scales of the weights, and a script that loads them",
+        "aimet_encodings.write_aimet",
+        ("int*", *_FLOATS),
+        reads_source=True,
+    ),
 )
 
 

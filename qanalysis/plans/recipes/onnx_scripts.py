@@ -165,3 +165,27 @@ if __name__ == "__main__":
     onnx.save(compress(open_model(sys.argv[1])), sys.argv[2])
 '''
 )
+
+LOAD_WITH_AIMET = (
+    '''"""Load planned encodings into AIMET's simulation of a model: python load.py MODEL.onnx OUTPUT_FOLDER"""
+
+import sys
+from pathlib import Path
+
+import onnx
+from aimet_onnx.quantsim import QuantizationSimModel, load_encodings_to_sim
+
+'''
+    + _PREPARE
+    + """
+def load(model, encodings_path=Path(__file__).with_name("encodings.json")):
+    simulation = QuantizationSimModel(model)
+    load_encodings_to_sim(simulation, str(encodings_path), strict=False)
+    return simulation
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).mkdir(exist_ok=True)
+    load(open_model(sys.argv[1])).export(sys.argv[2], "model")
+"""
+)
