@@ -150,7 +150,7 @@ def _tell(made: Recipe) -> None:
         print_note(note)
     if not made.unexpressed:
         return
-    count = len(made.unexpressed)
+    count = len({one.tensor for one in made.unexpressed})
     print_note(f"{count} tensor{'s' * (count > 1)} of the plan can not be expressed:")
     grouped: dict[tuple[str, str], list[Unexpressed]] = {}
     for one in made.unexpressed:
