@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qanalysis.checkpoints.catalogue import open_checkpoint
     from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
+    from qanalysis.comparisons.compare import compare
     from qanalysis.converters.converter import Converter
     from qanalysis.converters.linearity.linearity import measure_linearity
     from qanalysis.converters.spectrum.spectrum import analyze_spectrum
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from qanalysis.models.forms.forms import measure_forms
     from qanalysis.models.running.opening import open_model
     from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
+    from qanalysis.plans.plan import Plan
+    from qanalysis.plans.planning import plan_bits
+    from qanalysis.plans.recipes.catalogue import write_recipe
     from qanalysis.quantizers.crossing import default_schemes
     from qanalysis.quantizers.quantizer import UniformQuantizer
     from qanalysis.quantizers.scheme import Scheme
@@ -34,6 +38,7 @@ __all__ = [
     "Converter",
     "ErrorStats",
     "Histogram",
+    "Plan",
     "Row",
     "Rows",
     "Scheme",
@@ -42,6 +47,7 @@ __all__ = [
     "TensorSource",
     "UniformQuantizer",
     "analyze_spectrum",
+    "compare",
     "default_schemes",
     "measure",
     "measure_activations",
@@ -51,14 +57,17 @@ __all__ = [
     "open_calibration",
     "open_checkpoint",
     "open_model",
+    "plan_bits",
     "read_rows",
     "sweep",
+    "write_recipe",
     "write_report",
 ]
 
 _HOMES = {
     "checkpoints.catalogue": ("open_checkpoint",),
     "checkpoints.source": ("CheckpointError", "TensorInfo", "TensorSource"),
+    "comparisons.compare": ("compare",),
     "converters.converter": ("Converter",),
     "converters.linearity.linearity": ("measure_linearity",),
     "converters.spectrum.spectrum": ("analyze_spectrum",),
@@ -67,6 +76,9 @@ _HOMES = {
     "models.forms.forms": ("measure_forms",),
     "models.running.opening": ("open_model",),
     "models.sensitivity.sensitivity": ("measure_sensitivity",),
+    "plans.plan": ("Plan",),
+    "plans.planning": ("plan_bits",),
+    "plans.recipes.catalogue": ("write_recipe",),
     "sums": ("ErrorStats", "Histogram", "measure"),
     "quantizers.quantizer": ("UniformQuantizer",),
     "reports.report": ("read_rows", "write_report"),

@@ -19,6 +19,7 @@ from qanalysis.commands.convert import convert
 from qanalysis.commands.forms import forms
 from qanalysis.commands.linearity import linearity
 from qanalysis.commands.options import Commands, end_by_signals
+from qanalysis.commands.plan import plan
 from qanalysis.commands.recipe import recipe
 from qanalysis.commands.record import record
 from qanalysis.commands.report import report
@@ -28,6 +29,7 @@ from qanalysis.commands.sweep import sweep
 from qanalysis.commands.track import track
 from qanalysis.commands.train import train
 from qanalysis.commands.validate import validate
+from qanalysis.commands.verify import verify
 
 app = typer.Typer(
     cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False
@@ -58,7 +60,9 @@ for _command in (
     sensitivity,
     activations,
     forms,
+    plan,
     recipe,
+    verify,
     report,
     validate,
     convert,

@@ -77,15 +77,30 @@ class Pattern:
 
         All names together have `DEADLINE_S`, and `NAME_S` for each; ValueError where that is not enough.
         """
+        return frozenset(self._search(names))
+
+    def capture(self, names: Iterable[str]) -> dict[str, tuple[str | None, ...]]:
+        r"""What the groups of the expression hold in each name in which it is found, None for a group that takes no
+        part; the empty tuple where it has no groups. ValueError as `select`.
+
+        >>> Pattern.parse(r"h\.(\d+)\.").capture(["h.3.q", "h.3.k", "head"])
+        {'h.3.q': ('3',), 'h.3.k': ('3',)}
+        """
+        found = self._search(names)
+        return {name: tuple(match.groups()) for name, match in found.items()}
+
+    def _search(self, names: Iterable[str]) -> dict[str, Any]:
+        """The first match in each name that has one."""
         every = names if isinstance(names, Sequence) else list(names)
         deadline = time.monotonic() + DEADLINE_S + len(every) * NAME_S
         try:
-            return frozenset(name for name in every if self._find(name, deadline))
+            found = {name: self._find(name, deadline) for name in every}
         except (TimeoutError, MemoryError):
             raise ValueError(
                 f"{self.what} {quote(self.text)} takes too long to match {len(every):,} names; write it with fewer "
                 "repeats inside repeats, such as a part of the name alone"
             ) from None
+        return {name: match for name, match in found.items() if match is not None}
 
     def replace(self, names: Sequence[str], replacement: str) -> dict[str, str]:
         r"""Those of the names in which the expression is found, and what each becomes where all matches are replaced as
@@ -116,15 +131,15 @@ class Pattern:
                 "write \\1 or \\g<name> for its groups"
             ) from None
 
-    def _find(self, name: str, deadline: float) -> bool:
+    def _find(self, name: str, deadline: float) -> Any:
         left = deadline - time.monotonic()
         try:
-            return self._compiled.search(name, timeout=max(min(_HELD_S, left), 1e-6)) is not None
+            return self._compiled.search(name, timeout=max(min(_HELD_S, left), 1e-6))
         except TimeoutError:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise
-            return self._compiled.search(name, concurrent=True, timeout=left) is not None
+            return self._compiled.search(name, concurrent=True, timeout=left)
 
 
 class _Reading:

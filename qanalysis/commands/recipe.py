@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qanalysis.plans.plan import Plan
+    from qanalysis.plans.recipes.catalogue import Target
     from qanalysis.plans.recipes.recipe import Recipe, RecipeFile, Unexpressed
 
 _LONGEST = 100
@@ -29,6 +30,13 @@ def recipe(
     partial: Annotated[
         bool, typer.Option("--partial", help="Write the rest where the back end lacks a format of the plan.")
     ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="The float model that the plan was made of: for back ends that take scales or names of nodes.",
+        ),
+    ] = None,
     out: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,7 +62,7 @@ def recipe(
             print_note(f"{one.name}: {one.about}")
         raise ValueError(f"--target is missing; give one of {', '.join(one.name for one in TARGETS)}")
     back_end = find_target(target)
-    made = back_end.write(read_plan(plan), partial=partial)
+    made = _write(back_end, read_plan(plan), partial=partial, source=source)
     for path in _place_files(out or [], made.files):
         print_note(f"wrote {path}")
     if as_json:
@@ -77,6 +85,16 @@ def read_plan(path: Path) -> Plan:
         f"{path}: holds a result of `qanalysis {kind_of(found).command}`, not a plan; make one of rows of a sweep with "
         "`qanalysis plan ROWS --budget-bpw 4.5 --out plan.json`"
     )
+
+
+def _write(back_end: Target, plan: Plan, *, partial: bool, source: str | None) -> Recipe:
+    """The recipe, with the float model open where it is given."""
+    if source is None:
+        return back_end.write(plan, partial=partial)
+    from qanalysis.checkpoints.catalogue import open_checkpoint
+
+    with open_checkpoint(source) as opened:
+        return back_end.write(plan, partial=partial, source=opened)
 
 
 def _place_files(targets: Sequence[str], files: Sequence[RecipeFile]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,8 @@ _NOTHING = ModelFacts()
 #: What a model's output is called that may be tied to its embedding.
 _OUTPUTS, _EMBEDDINGS = ("output", "lm_head", "embed_out"), ("token_embd", "embed_tokens", "wte", "embed_in")
 _FEWEST_ALIKE = 2
+#: What quantizers of ONNX Runtime write behind the name of a weight: QDQ, MatMulNBits by width and block.
+_QUANTIZED = re.compile(r"(?:_quantized|_Q[248](?:G[0-9]{1,9})?)$")
 _Choice = Callable[[Spelled], Key | None]
 
 
@@ -91,6 +94,7 @@ class _Matching:
     def match(self) -> None:
         """All ways, the surest first."""
         self._match_same()
+        self._match_suffixes()
         self._match_keys(_choose_plain, "prefix")
         self._match_constant_prefix()
         for choose, word in ((_choose_plain, ""), (_choose_gguf, self._style)):
@@ -122,6 +126,17 @@ class _Matching:
         for info in list(self.b.open.values()):
             if info.name in own:
                 self._pair(own[info.name], info, "alias")
+
+    def _match_suffixes(self) -> None:
+        """The same name but for what ONNX Runtime's quantizers put behind the names of weights."""
+        for info in list(self.b.open.values()):
+            stem = _QUANTIZED.sub("", info.name)
+            if stem in self.a.open and stem != info.name:
+                self._pair(self.a.open[stem], info, "suffix")
+        for info in list(self.a.open.values()):
+            stem = _QUANTIZED.sub("", info.name)
+            if stem in self.b.open and stem != info.name:
+                self._pair(info, self.b.open[stem], "suffix")
 
     def _match_keys(self, choose: _Choice, word: str) -> None:
         """One key, which only one tensor of each source has."""
@@ -219,6 +234,8 @@ class _Matching:
         for lie_a, lie_b in ordered:
             heads = lie_a.heads or lie_b.heads
             told = word.replace("gguf", "gguf+heads") if heads and "gguf" in word else word
+            if lie_a.turned or lie_b.turned:
+                told = f"{told}, transposed"
             pairs.append(Pair(lie_a.take(info_a), lie_b.take(info_b), told, heads=heads))
         self.pairs.append(replace(pairs[0], others=tuple(pairs[1:])))
 

@@ -49,7 +49,7 @@ class Pair:
 
 
 def find_sizes(info: TensorInfo) -> tuple[int, int]:
-    """Rows and columns of a tensor; a vector, and biases of a stack, are one column."""
+    """Rows and columns of a tensor; a vector, a single row, and biases of a stack are one column."""
     if is_column(info):
         return info.numel, 1
     return info.view.sizes(info.shape)
@@ -57,7 +57,9 @@ def find_sizes(info: TensorInfo) -> tuple[int, int]:
 
 def is_column(info: TensorInfo) -> bool:
     """Whether a tensor is compared as one column."""
-    return len(info.shape) < 2 or info.role == "bias" or math.prod(info.shape) == 0
+    if len(info.shape) < 2 or info.role == "bias" or math.prod(info.shape) == 0:
+        return True
+    return info.view.sizes(info.shape)[0] == 1
 
 
 def turn_view(info: TensorInfo) -> TensorInfo:

@@ -17,6 +17,7 @@ from qanalysis.plans.tensors import PlanTensor, list_tensors
 from qanalysis.results.document import kind_of
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
+from qanalysis.sweeps.held import TENSORS, describe_tensors
 from qanalysis.sweeps.row import Row
 
 
@@ -25,7 +26,8 @@ class Options:
     """The candidates of one tensor, one place for each scheme in all arrays, in the order of the rows.
 
     `bits` are bits_per_weight · numel, `sizes` the bytes of the rows, `costs` the objective's. `errors` are Σe² of the
-    weights and `signal` is Σx², NaN where rows do not tell them; `places` are the rows in the joined table.
+    weights and `signal` is Σx²; of a sensitivity Σe²/Σy² of the outputs and NaN. `places` are the rows in the joined
+    table.
     """
 
     tensor: PlanTensor
@@ -56,11 +58,13 @@ class Options:
 class Candidates:
     """All tensors with an ok row, in the order of the rows, and those of the source that have none.
 
-    `rows` are the rows of all tables joined, `more` the parts of the first document, such as damages and additivity.
+    `lacking` have ok rows of which none has a figure of the objective. `rows` are the rows of all tables joined, `more`
+    the parts of the first document, such as damages and additivity.
     """
 
     options: tuple[Options, ...]
     others: tuple[PlanTensor, ...]
+    lacking: tuple[PlanTensor, ...]
     objective: Objective
     source: SourceIdentity | None
     rows: Frame[Any]
@@ -77,9 +81,10 @@ def gather_candidates(
     there, one scheme twice with different figures, and where no row is ok.
     """
     _check_tables(tables)
+    listed = list(header)
     rows = Frame.concat(tables[0].row_type, [_choose_rows(table) for table in tables])
     found = find_objective(rows, objective)
-    tensors = list_tensors(tables, header)
+    tensors = list_tensors(tables, listed)
     grouped = _group(rows, found)
     options = tuple(_make_options(tensors[name], rows, places, found) for name, places in grouped.items())
     if not options:
@@ -88,9 +93,13 @@ def gather_candidates(
             f"make rows with `{kind_of(tables[0]).again}`"
         )
     chosen = {one.tensor.name for one in options}
-    others = tuple(one for name, one in tensors.items() if name not in chosen)
+    unpriced = set(rows.column("tensor").tolist()) - chosen
+    others = tuple(one for name, one in tensors.items() if name not in chosen | unpriced)
+    lacking = tuple(tensors[name] for name in tensors if name in unpriced)
     complete = all(table.complete for table in tables)
-    return Candidates(options, others, found, tables[0].source, rows, tables[0].more, complete)
+    source = next(filter(None, map(find_source, tables)), None)
+    more = {**tables[0].more, **({TENSORS: describe_tensors(listed)} if listed else {})}
+    return Candidates(options, others, lacking, found, source, rows, more, complete)
 
 
 def _check_tables(tables: Sequence[Table[Any]]) -> None:
@@ -108,24 +117,33 @@ def _check_tables(tables: Sequence[Table[Any]]) -> None:
                 "rows of a sweep and rows of a sensitivity do not go into one plan: their figures do not add; "
                 "give one kind"
             )
-        if _differ(table.source, first.source):
+    known = [source for source in map(find_source, tables) if source is not None]
+    for source in known[1:]:
+        if differ(source, known[0]):
             raise ValueError(
-                f"the tables are of different sources: {_name(first.source)} and {_name(table.source)}; "
+                f"the tables are of different sources: {name_source(known[0])} and {name_source(source)}; "
                 "a plan is for one"
             )
 
 
-def _differ(one: SourceIdentity | None, other: SourceIdentity | None) -> bool:
+def find_source(table: Table[Any]) -> SourceIdentity | None:
+    """What rows are of; None where they do not say: those of a CSV name the CSV itself."""
+    source = table.source
+    return None if source is not None and source.path.lower().endswith(".csv") else source
+
+
+def differ(one: SourceIdentity, other: SourceIdentity) -> bool:
     """Whether two sources are not the same: by content where both digests are known, else by name and size."""
-    if one is None or other is None or one is other:
+    if one is other:
         return False
     if one.digest and other.digest:
         return one.digest != other.digest
     return (one.path, one.size) != (other.path, other.size)
 
 
-def _name(source: SourceIdentity | None) -> str:
-    return f"{quote(source.path)} ({source.size:,} bytes)" if source else "arrays"
+def name_source(source: SourceIdentity) -> str:
+    """A source as messages call it."""
+    return f"{quote(source.path)} ({source.size:,} bytes)"
 
 
 def _choose_rows(table: Table[Any]) -> Frame[Any]:
@@ -158,19 +176,20 @@ def _group(rows: Frame[Any], objective: Objective) -> dict[str, list[int]]:
 def _make_options(tensor: PlanTensor, rows: Frame[Any], places: Sequence[int], objective: Objective) -> Options:
     at = list(places)
     schemes = rows.column("scheme")[at].tolist()
-    bits = rows.column("bits_per_weight")[at] * tensor.numel
+    # Bits are counted, not measured: whole numbers, so that their sums are exact.
+    bits = np.rint(rows.column("bits_per_weight")[at] * tensor.numel)
     errors, signal = _measure_energies(rows, at)
     sizes = np.asarray(rows.column("size_bytes")[at], np.float64)
     return Options(tensor, tuple(schemes), bits, sizes, objective.costs[at], errors, signal, tuple(places))
 
 
 def _measure_energies(rows: Frame[Any], at: list[int]) -> tuple[Doubles, float]:
-    """Σe² of each row and Σx² of the tensor over its finite values; NaN where rows are not of a sweep.
+    """Σe² of each row and Σx² of the tensor over its finite values; of a sensitivity Σe²/Σy² of the outputs and NaN.
 
     Σx² = Σe² / relative_error_energy, from the row with the largest error; where no row has one it does not matter.
     """
     if rows.row_type is not Row:
-        return np.full(len(at), np.nan), float("nan")
+        return rows.column("output_relative_l2")[at] ** 2, float("nan")
     finite = rows.column("numel")[at] - np.nan_to_num(rows.column("non_finite")[at])
     errors = rows.column("mse")[at] * finite
     relative = rows.column("relative_l2")[at] ** 2

@@ -12,7 +12,7 @@ from qanalysis.plans.problem import Problem
 from qanalysis.plans.stability import RESAMPLES, Stability, measure_stability
 
 if TYPE_CHECKING:
-    from qanalysis.plans.planning import Unit
+    from qanalysis.plans.units import Unit
 
 
 def judge_plan(

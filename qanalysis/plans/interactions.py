@@ -67,8 +67,11 @@ def _list_others(block: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _find_span(told: Mapping[str, Any]) -> tuple[float, float, float, int] | None:
     """The smallest ratio, that of all sets pooled, the largest, and how many sets there are."""
+    listed = told.get("points")
     points = [
-        point for point in told.get("points") or () if isinstance(point, Mapping) and _is_ratio(point.get("ratio"))
+        point
+        for point in (listed if isinstance(listed, list) else [])
+        if isinstance(point, Mapping) and _is_ratio(point.get("ratio"))
     ]
     if not points:
         return None

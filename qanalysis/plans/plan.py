@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qanalysis.plans.row import PlanRow
+from qanalysis.plans.soundness import find_damage
 from qanalysis.results.table import Table
 
 #: The parts of the document beside what every document has.
@@ -30,7 +31,13 @@ PARTS = (
 class Plan(Table[PlanRow]):
     """A plan: one row for each tensor that was given a scheme, points beside it, and in `more` the parts of its
     document.
+
+    What is made from rows alone, as a CSV holds them, has no other parts; its figures are those of the rows.
     """
+
+    def find_fault(self) -> str:
+        """Parts of the document that do not go together with the rows."""
+        return find_damage(self.more, self.rows.column("tensor").tolist(), self.rows.column("scheme").tolist())
 
     @property
     def assignments(self) -> Mapping[str, str]:
@@ -40,22 +47,25 @@ class Plan(Table[PlanRow]):
     @property
     def objective(self) -> float:
         """The sum of the objective's column over the assigned tensors."""
-        return float(self.more["objective"])
+        return float(self.more["objective"]) if "objective" in self.more else float(self.column("cost").sum())
 
     @property
     def objective_column(self) -> str:
-        """Which column that is."""
-        return str(self.more["objective_column"])
+        """Which column that is; empty where only rows are known."""
+        return str(self.more.get("objective_column", ""))
 
     @property
     def bits_per_weight(self) -> float:
         """Σ bits_per_weight · numel / Σ numel over the assigned tensors."""
-        return float(self.more["bits_per_weight"])
+        if "bits_per_weight" in self.more:
+            return float(self.more["bits_per_weight"])
+        numel = self.column("numel")
+        return float((self.column("bits_per_weight") * numel).sum() / max(int(numel.sum()), 1))
 
     @property
     def bytes(self) -> int:
         """Bytes of the assigned tensors under their schemes, and of those kept as they are."""
-        return int(self.more["bytes"])
+        return int(self.more["bytes"]) if "bytes" in self.more else int(self.column("size_bytes").sum())
 
     @property
     def kept_float(self) -> Mapping[str, int]:

@@ -2,139 +2,211 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from qanalysis.arrays import Codes, Doubles
+from qanalysis.arrays import Codes
 from qanalysis.checkpoints.source import TensorInfo
-from qanalysis.plans.candidates import Candidates, Options, gather_candidates
+from qanalysis.plans.describing import describe_plan
+from qanalysis.plans.front import FrontPoint, trace_front
+from qanalysis.plans.optimum import Structure, find_ends, find_optimum
 from qanalysis.plans.plan import Plan
-from qanalysis.plans.planner import solve
-from qanalysis.plans.problem import Limit, Problem
-from qanalysis.plans.row import PlanRow, PointRow
+from qanalysis.plans.points import describe_point, list_points, pick
+from qanalysis.plans.pools import PoolTexts
+from qanalysis.plans.problem import Solution
+from qanalysis.plans.request import Request
+from qanalysis.plans.row import PointRow
+from qanalysis.plans.settling import Settled, find_structure, settle
 from qanalysis.results.table import Table
-from qanalysis.sweeps.held import TENSORS
-from qanalysis.sweeps.row import Row
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Unit:
-    """Tensors that have one scheme together: their options under the schemes that all of them have, in one order."""
+@dataclass(frozen=True, slots=True)
+class PlanProgress:
+    """What is at work: reach, optimum, front; `points` are what can be reached, once that is known."""
 
-    name: str
-    members: tuple[Options, ...]
-    decided_by: str = "budget"
-
-    @property
-    def schemes(self) -> tuple[str, ...]:
-        """What it may have."""
-        return self.members[0].schemes
-
-    def sum(self, figure: str) -> Doubles:
-        """A figure of the options, summed over the members."""
-        total: Doubles = np.sum([getattr(one, figure) for one in self.members], axis=0)
-        return total
+    step: str
+    done: int
+    total: int
+    points: tuple[PointRow, ...] = ()
 
 
 def plan_bits(
     rows: Table[Any] | Sequence[Table[Any]],
     *,
     budget_bpw: float | None = None,
-    budget_bytes: int | None = None,
+    budget_bytes: float | str | None = None,
+    fit_gib: float | None = None,
+    min_sqnr_db: float | None = None,
+    max_loss: float | None = None,
+    config: Any = None,
+    context: int | None = None,
+    kv_dtype: str | None = None,
     objective: str | None = None,
+    pin: Mapping[str, str] | Iterable[str] = (),
+    exclude: str | Iterable[str] = (),
+    tie: str | Iterable[str] = (),
+    pools: PoolTexts = (),
+    pool_schemes: Mapping[str, str | Sequence[str]] | Iterable[str] = (),
+    most_formats: int | None = None,
+    monotone: bool | str = False,
+    min_layer_sqnr_db: float | None = None,
+    active_experts: str | Fraction | None = None,
     header: Iterable[TensorInfo] = (),
+    seed: int = 0,
+    seconds: float = 60.0,
+    front: bool = True,
+    on_progress: Callable[[PlanProgress], None] | None = None,
+    cancel: threading.Event | None = None,
 ) -> Plan:
-    """The plan of least objective within the budget."""
+    r"""The plan of least objective within a budget, proven to be that, from the ok rows of a sweep or a sensitivity.
+
+    Parameters
+    ----------
+    rows : a table, or several of one source whose schemes are put together.
+    budget_bpw : bits per weight over the assigned tensors, scales counted.
+    budget_bytes : bytes of all that is stored, kept-float tensors too; a number or a text such as "4GiB".
+    fit_gib, config, context, kv_dtype : GiB for what is stored and, with a config.json (a path or its values), for the
+        keys and values of a context of so many tokens, by default float16.
+    min_sqnr_db, max_loss : the smallest plan whose pooled SQNR is at least, whose summed objective is at most that.
+        Pooled: 10 log10(ΣΣx²/ΣΣe²) over the tensors; of a sensitivity −10 log10 of the summed output NSR.
+    objective : a column that adds over tensors; by default relative_error_energy, of a sensitivity output_nsr (for
+        `max_loss` loss_delta).
+    pin : "REGEX=SCHEME" texts, or a mapping of expressions to schemes. exclude : expressions of what stays float.
+    tie : vllm, llama.cpp or expressions: tensors that have one scheme.
+    pools, pool_schemes : "NAME=BYTES:REGEX" and "NAME=REGEX" of schemes, or mappings; alone or beside a budget.
+    most_formats : how many number formats (int4, nf4, ...) there may be at most, whatever their grouping.
+    monotone : whether bits per weight never fall from the first block to the last, among tensors of one kind (names
+        alike but for the number of the block); or an expression of those for which that holds.
+    min_layer_sqnr_db : the least SQNR of each tensor.
+    active_experts : "K/N", or "config": bits per weight then count an expert with the share K/N.
+    header : the tensors of the source, where rows come from files that do not hold them.
+    seconds : after which the best plan so far is taken, with the bound of what could be gained.
+    front : whether the plans of other sizes are worked out too. cancel : once set, what comes after the optimum is left
+        out.
+
+    Raises ValueError for anything that does not go together, and InfeasibleError, with the nearest feasible budget, for
+    a budget that no plan keeps.
+    """
+    request = Request.read(
+        budget_bpw=budget_bpw,
+        budget_bytes=budget_bytes,
+        fit_gib=fit_gib,
+        min_sqnr_db=min_sqnr_db,
+        max_loss=max_loss,
+        config=config,
+        context=context,
+        kv_dtype=kv_dtype,
+        objective=objective,
+        pin=pin,
+        exclude=exclude,
+        tie=tie,
+        pools=pools,
+        pool_schemes=pool_schemes,
+        most_formats=most_formats,
+        monotone=monotone,
+        min_layer_sqnr_db=min_layer_sqnr_db,
+        active_experts=active_experts,
+        seed=seed,
+    )
     tables = (rows,) if isinstance(rows, Table) else tuple(rows)
-    candidates = gather_candidates(tables, objective=objective, header=header)
-    units = tuple(Unit("", (one,)) for one in candidates.options)
-    kept = {one.name: one.size_bytes for one in candidates.others if one.is_deployed}
-    limits = []
-    if budget_bpw is not None:
-        numel = sum(one.tensor.numel for one in candidates.options)
-        limits.append(Limit("bits per weight", tuple(one.sum("bits") for one in units), budget_bpw * numel))
-    if budget_bytes is not None:
-        limits.append(Limit("bytes", tuple(one.sum("sizes") for one in units), budget_bytes - sum(kept.values())))
-    problem = Problem(tuple(one.sum("costs") for one in units), tuple(limits))
-    solution = solve(problem)
-    return describe_plan(candidates, units, solution.choice, kept, {}, settings={})
+    return plan_request(
+        tables, request, header=header, seconds=seconds, front=front, on_progress=on_progress, cancel=cancel
+    )
 
 
-def describe_plan(
-    candidates: Candidates,
-    units: Sequence[Unit],
-    choice: Codes,
-    kept: Mapping[str, int],
-    constraints: Mapping[str, Any],
+def plan_request(
+    tables: Sequence[Table[Any]],
+    request: Request,
     *,
-    settings: Mapping[str, Any],
+    header: Iterable[TensorInfo] = (),
+    seconds: float = 60.0,
+    front: bool = True,
+    on_progress: Callable[[PlanProgress], None] | None = None,
+    cancel: threading.Event | None = None,
 ) -> Plan:
-    """The plan of a choice, one option for each unit."""
-    chosen = {
-        member.tensor.name: (member, int(at), unit)
-        for unit, at in zip(units, choice, strict=True)
-        for member in unit.members
-    }
-    rows = [_make_row(candidates, *chosen[one.tensor.name]) for one in candidates.options]
-    bits = sum(member.bits[at] for member, at, _unit in chosen.values())
-    numel = sum(row.numel for row in rows)
-    four = {
-        "objective": sum(row.cost for row in rows),
-        "objective_column": candidates.objective.column,
-        "bits_per_weight": bits / numel,
-        "bytes": sum(row.size_bytes for row in rows) + sum(kept.values()),
-    }
-    point = PointRow(
-        point="plan",
-        tensors=len(rows),
-        bits_per_weight=four["bits_per_weight"],
-        bytes=four["bytes"],
-        objective=four["objective"],
-        within=True,
+    """The plan that a request asks for."""
+    started = time.monotonic()
+    tell = on_progress or (lambda _progress: None)
+    settled = settle(tables, request, header)
+    structure = find_structure(settled.units, request)
+    tell(PlanProgress("reach", 0, 3))
+    points = measure_reach(settled, structure)
+    tell(PlanProgress("optimum", 1, 3, tuple(points)))
+    smallest = request.budget is not None and request.budget.is_quality
+    _problem, solution = find_optimum(settled.figures, settled.bounds, structure, smallest=smallest, seconds=seconds)
+    tell(PlanProgress("front", 2, 3, tuple(points)))
+    traced = _trace(settled, structure, solution) if front and not (cancel and cancel.is_set()) else ()
+    kept = sum(settled.kept.values())
+    plan = describe_point("plan", pick(settled.units, solution.choice), kept, within=True)
+    return describe_plan(
+        settled,
+        request,
+        solution,
+        points=[plan, *points],
+        front=traced,
+        settings={**request.to_dict(), "rows": _describe_rows(tables)},
+        coverage=_cover(tables, settled),
+        proof=_prove(solution, smallest=smallest, seconds=time.monotonic() - started),
     )
-    more = {
-        "assignments": {row.tensor: row.scheme for row in rows},
-        **four,
-        "front": [],
-        "kept_float": dict(kept),
-        "constraints": dict(constraints),
-        "candidates": {
-            one.tensor.name: {
-                "scheme": list(one.schemes),
-                "bits_per_weight": (one.bits / one.tensor.numel).tolist(),
-                "size_bytes": one.sizes.astype(int).tolist(),
-                "cost": one.costs.tolist(),
-            }
-            for one in candidates.options
-        },
-        **{name: part for name, part in candidates.more.items() if name == TENSORS},
-    }
-    return Plan.from_rows(PlanRow, rows, totals=[point], source=candidates.source, settings=settings, more=more)
 
 
-def _make_row(candidates: Candidates, member: Options, at: int, unit: Unit) -> PlanRow:
-    tensor = member.tensor
-    kind = "" if candidates.rows.row_type is Row else "output_"
-    sqnr_db, relative_l2 = (
-        float(candidates.rows.column(f"{kind}{name}")[member.places[at]]) for name in ("sqnr_db", "relative_l2")
+def measure_reach(settled: Settled, structure: Structure) -> list[PointRow]:
+    """The ends of what can be reached, and every scheme that all tensors have, before any optimum is looked for."""
+    kept = sum(settled.kept.values())
+    ends = find_ends(settled.figures, structure)
+    problem = structure.state(settled.figures.costs, [bound.limit for bound in settled.bounds])
+
+    def is_within(choice: Sequence[int] | Codes) -> bool:
+        return problem.keeps_limits(choice) and problem.keeps_order(choice)
+
+    return list_points(settled.options, settled.units, ends, kept=kept, within=is_within)
+
+
+def _trace(settled: Settled, structure: Structure, solution: Solution) -> list[FrontPoint]:
+    """Plans of other sizes, and the plan itself among them."""
+    figures = settled.figures
+    problem = structure.state(figures.costs)
+    points = list(trace_front(problem, figures.counted))
+    own = FrontPoint(
+        "exact" if solution.is_proven else "greedy",
+        solution.choice,
+        problem.total(solution.choice),
+        problem.total(solution.choice, figures.counted),
     )
-    return PlanRow(
-        tensor=tensor.name,
-        layer=tensor.layer,
-        role=tensor.role,
-        shape="x".join(map(str, tensor.shape)),
-        dtype=tensor.dtype,
-        numel=tensor.numel,
-        scheme=member.schemes[at],
-        bits_per_weight=float(member.bits[at] / tensor.numel),
-        size_bytes=int(member.sizes[at]),
-        cost=float(member.costs[at]),
-        sqnr_db=None if np.isnan(sqnr_db) else sqnr_db,
-        relative_l2=None if np.isnan(relative_l2) else relative_l2,
-        options=len(member.schemes),
-        group=unit.name,
-        decided_by=unit.decided_by,
-    )
+    if not any(np.array_equal(point.choice, own.choice) for point in points):
+        points.append(own)
+    return sorted(points, key=lambda point: (point.size, -point.cost))
+
+
+def _describe_rows(tables: Sequence[Table[Any]]) -> Any:
+    """The settings of the rows, a list of those of several tables."""
+    told = [dict(table.settings) for table in tables]
+    return told[0] if len(told) == 1 else told
+
+
+def _cover(tables: Sequence[Table[Any]], settled: Settled) -> list[Mapping[str, Any]]:
+    """What the rows leave out, and the notes of the plan."""
+    carried = [entry for table in tables for entry in table.coverage]
+    once = [entry for place, entry in enumerate(carried) if entry not in carried[:place]]
+    empty = {"role": "", "tensors": None, "values": None}
+    return [*once, *({"part": "note", **empty, "reason": note} for note in settled.notes)]
+
+
+def _prove(solution: Solution, *, smallest: bool, seconds: float) -> dict[str, Any]:
+    """What is known of the optimum: what was made small, its least possible value, and whether it is reached."""
+    bound, gap = float(solution.bound), float(solution.gap)
+    return {
+        "minimised": "bits" if smallest else "objective",
+        "value": float(solution.cost),
+        "bound": bound if math.isfinite(bound) else None,
+        "gap": gap if math.isfinite(gap) else None,
+        "proven": bool(solution.is_proven),
+        "seconds": round(seconds, 3),
+    }

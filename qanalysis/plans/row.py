@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
+from qanalysis.notation import quote
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.columns import Kind, RowType, column, figure
 
 PointWord = Literal["plan", "uniform", "smallest", "best"]
@@ -88,9 +91,26 @@ class PlanRow(RowType):
     stability: float | None = figure(
         "Stability", share=True, better="higher", formula="share of plans from resampled scores that keep this scheme"
     )
-    options: int = column("Options", counts=True, least=1, formula="schemes that it could have had")
+    options: int = column("Options", counts=True, least=1, formula="schemes under which it has an ok row")
     group: str = column(
         "Group", formula="tensors of one group have one scheme; empty for those on their own", default=""
     )
     pool: str = column("Pool", formula="the pool whose budget it counts in; empty without pools", default="")
-    decided_by: str = column("Decided by", formula="budget, pin, group or the only candidate", default="budget")
+    decided_by: str = column(
+        "Decided by",
+        formula="budget; pin: the user; group: together with others; only candidate: nothing else was left",
+        default="budget",
+    )
+
+    def find_fault(self) -> str:
+        """A plan speaks of schemes that can be read."""
+        return _find_fault(self.scheme)
+
+
+@lru_cache(maxsize=1 << 12)
+def _find_fault(scheme: str) -> str:
+    try:
+        is_canonical = str(Scheme.parse(scheme)) == scheme
+    except ValueError as error:
+        return str(error)
+    return "" if is_canonical else f"scheme {quote(scheme)} is not written as this program writes it"

@@ -7,8 +7,9 @@ nothing is drawn, and a plan of them has no stability.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,16 +18,16 @@ import numpy as np
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.plans.candidates import Candidates, Options
 from qanalysis.plans.planner import solve
-from qanalysis.plans.problem import InfeasibleError, Problem
+from qanalysis.plans.problem import InfeasibleError, Problem, Solution
 from qanalysis.plans.redrawing import draw_scores, read_ends
 from qanalysis.quantizers.scheme import Scheme
 
 if TYPE_CHECKING:
-    from qanalysis.plans.planning import Unit
+    from qanalysis.plans.units import Unit
 
 RESAMPLES = 20
-#: Seconds that one plan from resampled scores may take; the best one until then counts.
-_SECONDS = 2.0
+#: Seconds that all plans from resampled scores may take together; of each the best one until then counts.
+_SECONDS = 10.0
 _ENDS = (0.025, 0.975)
 
 Method = Literal["samples", "intervals", "none"]
@@ -108,8 +109,8 @@ def measure_stability(
     costs = {name: (float(low), float(high)) for name, (low, high) in known.items() if np.isfinite([low, high]).all()}
     if drawn.method == "none":
         return Stability("none", drawn.note, costs=costs)
-    plans = [_solve_drawn(problem, units, drawn.take(number)) for number in range(resamples)]
-    made = [plan for plan in plans if plan is not None]
+    found = list(_solve_all(problem, units, [drawn.take(number) for number in range(resamples)]))
+    made = [solution.choice for solution in found if solution is not None]
     kept = {
         member.tensor.name: _count(member, int(at), [int(plan[place]) for plan in made], resamples)
         for place, (unit, at) in enumerate(zip(units, choice, strict=True))
@@ -120,7 +121,8 @@ def measure_stability(
         ends_drawn = np.quantile(drawn.total([place]), _ENDS)
         costs.setdefault(name, (float(ends_drawn[0]), float(ends_drawn[1])))
     failed = resamples - len(made)
-    return Stability(drawn.method, drawn.note, resamples, seed, failed, kept, costs, (float(low), float(high)))
+    note = f"{drawn.note}{_tell_unproven(found)}"
+    return Stability(drawn.method, note, resamples, seed, failed, kept, costs, (float(low), float(high)))
 
 
 def _count(member: Options, own: int, others: Sequence[int], resamples: int) -> Kept:
@@ -130,8 +132,23 @@ def _count(member: Options, own: int, others: Sequence[int], resamples: int) -> 
     return Kept(counts[member.schemes[own]], same, resamples, dict(counts.most_common()))
 
 
-def _solve_drawn(problem: Problem, units: Sequence[Unit], scores: Doubles) -> Codes | None:
-    """The choice by drawn scores, (rows,); None where no choice keeps the limits."""
+def _tell_unproven(found: Sequence[Solution | None]) -> str:
+    gaps = [one.gap for one in found if one is not None and not one.is_proven]
+    if not gaps:
+        return ""
+    return f"; {len(gaps)} of {len(found)} plans ran out of time, proven to within {max(gaps):.2g} of their optima"
+
+
+def _solve_all(problem: Problem, units: Sequence[Unit], draws: Sequence[Doubles]) -> Iterator[Solution | None]:
+    """The plan of each draw, which takes its share of the time that is left; None where no choice keeps the limits."""
+    ends = time.monotonic() + _SECONDS
+    for number, scores in enumerate(draws):
+        seconds = max(ends - time.monotonic(), 0.0) / (len(draws) - number)
+        yield _solve_drawn(problem, units, scores, seconds=seconds)
+
+
+def _solve_drawn(problem: Problem, units: Sequence[Unit], scores: Doubles, *, seconds: float) -> Solution | None:
+    """The choice by drawn scores, (rows,)."""
     point = [np.sum([one.costs for one in unit.members], axis=0) for unit in units]
     fresh = [np.sum([scores[list(one.places)] for one in unit.members], axis=0) for unit in units]
     redrawn = replace(
@@ -140,7 +157,7 @@ def _solve_drawn(problem: Problem, units: Sequence[Unit], scores: Doubles) -> Co
         limits=tuple(replace(one, figures=_redraw(one.figures, point, fresh)) for one in problem.limits),
     )
     try:
-        return solve(redrawn, seconds=_SECONDS).choice
+        return solve(redrawn, seconds=seconds)
     except InfeasibleError:
         return None
 

@@ -56,6 +56,7 @@ _ALL = (
         _Kind(f"comparisons.table_rows.{name}Comparison", "reports.table_comparison_sections.outline_tables")
         for name in ("Sweep", "Sensitivity", "Forms", "Plan", "Record", "Linearity")
     ),
+    _Kind("comparisons.verify_row.VerifyRow", "reports.verify_sections.outline_verify"),
     _Kind(
         "training.row.HistoryRow",
         "reports.history_sections.outline_history",

@@ -123,7 +123,7 @@ def read_document(document: Any, kinds: Kinds, *, place: str) -> Table[Any]:
     row_type, rest = read_head(document, kinds, place=place)
     totals = read_records(document, "totals", totals_of(row_type), row_type.KIND, place=place)
     rows = read_records(document, "rows", row_type, row_type.KIND, place=place)
-    return kinds[row_type](rows, totals, **rest, more=take_parts(document))
+    return check_table(kinds[row_type](rows, totals, **rest, more=take_parts(document)), place)
 
 
 def take_parts(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,6 +206,14 @@ def check_rows(frame: Frame[Any], name: str = "rows") -> Frame[Any]:
             if fault:
                 raise ValueError(f"{name}[{number}]: {fault}")
     return frame
+
+
+def check_table(table: Table[Any], place: str) -> Table[Any]:
+    """The table itself; ValueError where the parts of its document do not go together."""
+    fault = table.find_fault()
+    if fault:
+        raise ValueError(f"{place}: {fault}; write the file again with `{kind_of(table).again}`")
+    return table
 
 
 def restore_infinity(frame: Frame[Any]) -> Frame[Any]:

@@ -21,6 +21,7 @@ from qanalysis.results.columns import CellType, Column, columns_of, to_plain, to
 from qanalysis.results.document import (
     Kinds,
     check_rows,
+    check_table,
     describe,
     describe_ways,
     read_head,
@@ -89,7 +90,7 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
             }
             rows = check_rows(Frame(row_type, cells))
         totals = read_records(head, "totals", totals_of(row_type), row_type.KIND, place=str(path))
-        return kinds[row_type](rows, totals, **rest, more=take_parts(head))
+        return check_table(kinds[row_type](rows, totals, **rest, more=take_parts(head)), str(path))
 
 
 def _parse_head(kept: bytes, path: Path, kinds: Kinds) -> Any:

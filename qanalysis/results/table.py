@@ -211,6 +211,10 @@ class Table(Sequence[R], Generic[R]):
         """
         return cls(Frame(row_type, columns), Frame.from_rows(totals_of(row_type), totals), **rest)
 
+    def find_fault(self) -> str:
+        """What does not go together in a document that was read, though each row does; empty where all does."""
+        return ""
+
     @property
     def row_type(self) -> type[R]:
         """The dataclass of a row."""

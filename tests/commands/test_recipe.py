@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qanalysis.plans.recipes.catalogue import TARGETS
@@ -92,3 +93,20 @@ def test_partial_writes_the_rest(folder: Path) -> None:
     result = ask("recipe", "plan.json", "--target", "llama.cpp", "--partial")
     assert (result.exit_code, result.stdout) == (0, LINE)
     assert "llama.cpp has no format int4" in result.stderr
+
+
+def test_the_float_model_gives_scales_that_the_plan_does_not_hold(folder: Path) -> None:
+    np.savez("model.npz", w=np.float32([[0.7, -0.3]]))
+    write_report(make_plan({"w": ((1, 2), "int4")}), "plan.json")
+    ask("recipe", "plan.json", "--target", "onnxruntime", "--source", "model.npz", "--out", "made.json")
+    entry = json.loads(Path("made.json").read_text("utf-8"))["TensorQuantOverrides"]["w"]
+    assert entry == [{"quant_type": "QInt4", "scale": pytest.approx(0.1), "zero_point": 0}]  # 0.7 / 7
+
+
+def test_a_float_model_that_is_another_is_refused(folder: Path) -> None:
+    np.savez("model.npz", v=np.float32([[0.7, -0.3]]))
+    write_report(make_plan({"w": ((1, 2), "int4")}), "plan.json")
+    result = ask("recipe", "plan.json", "--target", "onnxruntime", "--source", "model.npz")
+    assert result.exit_code == 2
+    assert "the plan has 'w', model.npz does not; give the file it was made of" in result.stderr
+    assert ask("recipe", "plan.json", "--target", "onnxruntime", "--source", "no.npz").exit_code == 2

@@ -23,6 +23,7 @@ from qanalysis.checkpoints.source import ArraySource
 from qanalysis.cli import app
 from qanalysis.comparisons.row import ComparisonRow
 from qanalysis.comparisons.tables import compare_tables
+from qanalysis.comparisons.verify import verify_plan
 from qanalysis.converters.linearity.linearity import measure_linearity
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity, read_dnl
 from qanalysis.converters.spectrum.options import SpectrumOptions
@@ -169,6 +170,11 @@ def _compare() -> Table[Any]:
     return Table.from_rows(ComparisonRow, rows, source=SOURCE, settings={"b": "model.gguf"})
 
 
+def _verify() -> Table[Any]:
+    arrays = {"w": np.float32([[1, -0.6], [0.25, 0.75]]), "more": np.ones((2, 2), np.float32)}
+    return verify_plan(plan_bits(sweep({"w": arrays["w"]}, ["float16"]), budget_bpw=40), ArraySource(arrays))
+
+
 def _compare_tables(make: Callable[[], Table[Any]]) -> Callable[[], Table[Any]]:
     def compare() -> Table[Any]:
         a = make()
@@ -201,6 +207,7 @@ MAKERS: dict[str, Callable[[], Table[Any]]] = {
     "forms": _forms,
     "plan": _plan,
     "compare": _compare,
+    "verify": _verify,
     **{f"compare-{name}": _compare_tables(make) for name, make in _COMPARED.items()},
 }
 

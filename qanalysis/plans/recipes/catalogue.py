@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
-from typing import Any
 
+from qanalysis.checkpoints.source import TensorSource
 from qanalysis.notation import quote
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.recipe import Recipe
@@ -21,13 +21,15 @@ class Target:
 
     The writer takes the plan and keyword options; it raises ValueError for a plan with a format that the back end does
     not know at all, unless `partial`, and lists what it can not express otherwise. `formats` are those that it knows,
-    "*" standing for any letters and "[2348]" for one of these.
+    "*" standing for any letters and "[2348]" for one of these. `reads_source`: the writer takes the float model as
+    `source` too, for its values and its graph.
     """
 
     name: str
     about: str
     writer: str
     formats: tuple[str, ...] = ()
+    reads_source: bool = False
 
     def knows(self, fmt: str) -> bool:
         """Whether it has the format at all.
@@ -37,20 +39,65 @@ class Target:
         """
         return any(fnmatchcase(fmt, one) for one in self.formats)
 
-    def write(self, plan: Plan, **options: Any) -> Recipe:
-        """The recipe of a plan."""
+    def write(self, plan: Plan, *, partial: bool = False, source: TensorSource | None = None) -> Recipe:
+        """The recipe of a plan; `source` is the float model that it was made of, where that is at hand."""
         module, function = self.writer.rsplit(".", 1)
         write: Callable[..., Recipe] = getattr(import_module(f"qanalysis.plans.recipes.{module}"), function)
-        return write(plan, **options)
+        more = {"source": source} if self.reads_source else {}
+        return write(plan, partial=partial, **more)
 
 
 _FLOATS = ("bfloat16", "float16")
+_COMPRESSED = ("int[2345678]", "fp8_e4m3", "mxfp4", "mxfp6_e2m3", "mxfp8_e4m3", "nvfp4*", *_FLOATS)
 TARGETS: tuple[Target, ...] = (
     Target(
         "llama.cpp",
         "--tensor-type lines of llama-quantize, as a file and as a command",
         "llama_cpp.write_llama_cpp",
         ("gguf:*", *_FLOATS, "nvfp4*"),
+    ),
+    Target(
+        "compressed-tensors",
+        "quantization_config of config.json with a config group for each scheme",
+        "compressed_tensors.write_compressed_tensors",
+        _COMPRESSED,
+    ),
+    Target(
+        "llm-compressor",
+        "a recipe of llm-compressor with the same groups, and a script",
+        "compressed_tensors.write_llm_compressor",
+        _COMPRESSED,
+    ),
+    Target(
+        "torchao",
+        "FqnToConfig as JSON, and a script that applies it",
+        "torchao.write_torchao",
+        ("int[2345678]", "fp8_*", "nvfp4*", *_FLOATS),
+    ),
+    Target(
+        "mlx",
+        "a predicate of mlx-lm, and the quantization of config.json by path",
+        "mlx.write_mlx",
+        ("int[234568]", "mxfp4", "mxfp8_e4m3", "nvfp4*", *_FLOATS),
+    ),
+    Target(
+        "gptqmodel",
+        "QuantizeConfig of GPTQModel with `dynamic`, as JSON and as a script",
+        "gptqmodel.write_gptqmodel",
+        ("int[2345678]", *_FLOATS),
+    ),
+    Target(
+        "auto-round",
+        "layer_config of AutoRound, and a script",
+        "auto_round.write_auto_round",
+        ("int[2345678]", "gguf:q[458]_[01]", "mxfp4", "mxfp8_e4m3", "nvfp4", *_FLOATS),
+    ),
+    Target(
+        "onnxruntime",
+        "TensorQuantOverrides of ONNX Runtime's static quantization, and a script that applies them",
+        "onnx_runtime.write_overrides",
+        ("int4", "int8", "int16", *_FLOATS),
+        reads_source=True,
     ),
 )
 
@@ -63,10 +110,10 @@ def find_target(name: str) -> Target:
     raise ValueError(f"target {quote(name)}: is none of {', '.join(target.name for target in TARGETS)}")
 
 
-def write_recipe(plan: Plan, target: str, *, partial: bool = False) -> Recipe:
-    """A plan in the words of a back end, named as in `TARGETS`.
+def write_recipe(plan: Plan, target: str, *, partial: bool = False, source: TensorSource | None = None) -> Recipe:
+    """A plan in the words of a back end, named as in `TARGETS`; `source` is the float model, where it is at hand.
 
     Raises ValueError for a name that is none, and for a format that the back end does not know, unless `partial`: then
     the tensors that have it are listed as not expressed, and the rest is written.
     """
-    return find_target(target).write(plan, partial=partial)
+    return find_target(target).write(plan, partial=partial, source=source)

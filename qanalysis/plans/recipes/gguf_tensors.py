@@ -5,16 +5,14 @@ names are others than the model's own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from qanalysis.checkpoints.gguf_names import name_for_gguf
 from qanalysis.plans.plan import Plan
+from qanalysis.plans.recipes.modules import find_header
 from qanalysis.plans.recipes.recipe import Item
 from qanalysis.plans.tensors import read_shape
-from qanalysis.quantizers.matrix_view import MatrixView
-from qanalysis.sweeps.held import TENSORS
 
 _OWN_NAME = re.compile(r"(blk|[av]\.blk)\.[0-9]+\.[a-z_0-9]+\.(weight|bias)|(token_embd|output|output_norm)\.weight")
 #: Weights that converters write as several, by what their name in GGUF ends with.
@@ -48,22 +46,19 @@ class KeptTensor:
 
 def gather_stacks(items: Sequence[Item], plan: Plan) -> tuple[list[Stack], list[Item]]:
     """The tensors of the file in the order of the plan, and the tensors of the plan that have no name there."""
-    names = _translate([item.tensor for item in items], plan)
-    views = {line["tensor"]: line["view"] for line in _find_header(plan)}
+    names = _translate([name for item in items for name in (item.tensor, *item.aliases)], plan)
     grouped = dict[str, list[Item]]()
     for item in items:
-        for name in names.get(item.tensor, ()):
-            grouped.setdefault(name, []).append(item)
-    stacks = [
-        Stack(name, tuple(those), _find_row(those[0].shape, views.get(those[0].tensor, "")))
-        for name, those in grouped.items()
-    ]
+        for tensor in (item.tensor, *item.aliases):
+            for name in names.get(tensor, ()):
+                grouped.setdefault(name, []).append(item)
+    stacks = [Stack(name, tuple(those), those[0].columns) for name, those in grouped.items()]
     return stacks, [item for item in items if item.tensor not in names]
 
 
 def list_kept(plan: Plan) -> list[KeptTensor]:
     """The tensors without a scheme that have a name in GGUF."""
-    header = {line["tensor"]: line for line in _find_header(plan)}
+    header = {line["tensor"]: line for line in find_header(plan)}
     kept = list(plan.kept_float)
     names = _translate([*plan.assignments, *kept], plan)
     dtypes = plan.rows.column("dtype").tolist()
@@ -76,12 +71,6 @@ def list_kept(plan: Plan) -> list[KeptTensor]:
             one = KeptTensor(name, line.get("dtype", usual), is_vector, is_guessed=not line)
             found.setdefault(name, one)
     return list(found.values())
-
-
-def _find_header(plan: Plan) -> Sequence[Mapping[str, Any]]:
-    """What the plan's document says of every tensor of the source, nothing where it does not."""
-    lines: Sequence[Mapping[str, Any]] = plan.more.get(TENSORS, ())
-    return lines
 
 
 def _translate(names: Sequence[str], plan: Plan) -> dict[str, tuple[str, ...]]:
@@ -98,16 +87,3 @@ def _split(name: str, source: str) -> Iterator[str]:
         name = re.sub(r"ffn_(gate|up|gate_up)_exps\.weight$", "ffn_gate_up_exps.weight", name)
     end = next((end for end in _PARTS if name.endswith(end)), "")
     yield from (f"{name.removesuffix(end)}{part}" for part in _PARTS[end]) if end else (name,)
-
-
-def _find_row(shape: tuple[int, ...], view: str) -> int | None:
-    """How many values a row has in the file: converters turn a matrix so that its outputs are rows.
-
-    >>> _find_row((768, 2304), "1"), _find_row((16, 3, 5), "0"), _find_row((), "")
-    (768, 5, None)
-    """
-    if not shape:
-        return None
-    axes = MatrixView.parse(view) if view else MatrixView()
-    is_matrix = not axes.fold and len(shape) - len(axes.rows) == 1
-    return axes.sizes(shape)[1] if is_matrix else shape[-1]

@@ -4,10 +4,15 @@ it is enough.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from qanalysis.notation import shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.catalogue import TARGETS, Target, find_target
 from qanalysis.plans.recipes.recipe import Item, Unexpressed, list_items
+from qanalysis.sweeps.held import TENSORS
 
 _MOST_NAMED = 3
 
@@ -18,7 +23,8 @@ def take_known(plan: Plan, target: str, *, partial: bool) -> tuple[list[Item], l
     Without `partial` others raise ValueError: one line with the formats, the tensors, and the targets that know them.
     """
     back_end = find_target(target)
-    items = list_items(list(plan.rows))
+    header = {line["tensor"]: line for line in plan.more.get(TENSORS, ())}
+    items = [_complete(item, header.get(item.tensor)) for item in list_items(list(plan.rows))]
     unknown = [item for item in items if not back_end.knows(str(item.scheme.format))]
     if unknown and not partial:
         raise ValueError(_refuse(back_end, unknown))
@@ -29,6 +35,11 @@ def take_known(plan: Plan, target: str, *, partial: bool) -> tuple[list[Item], l
         for item in unknown
     ]
     return [item for item in items if back_end.knows(str(item.scheme.format))], listed
+
+
+def _complete(item: Item, line: Mapping[str, Any] | None) -> Item:
+    """An item with what the document says of the tensor beside its row."""
+    return item if line is None else replace(item, view=line["view"], aliases=tuple(line["aliases"]))
 
 
 def _refuse(target: Target, unknown: list[Item]) -> str:

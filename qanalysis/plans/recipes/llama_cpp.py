@@ -99,12 +99,12 @@ def _escape(letter: str) -> str:
 
 def _choose_type(stack: Stack) -> tuple[_Line | None, list[Unexpressed]]:
     """The line of a tensor of the file, and what it can not say of the tensors of the plan that are in it."""
-    if _COPIED.search(stack.name):
+    if _COPIED.search(stack.name) or len(stack.items[0].shape) == 1:
         return None, [
             Unexpressed(
                 item.tensor,
                 str(item.scheme),
-                "llama-quantize never quantizes a tensor of its name",
+                "llama-quantize never quantizes a tensor of its name or of one dimension",
                 "it is copied in the type of the input file",
             )
             for item in stack.items

@@ -42,6 +42,20 @@ def make_plan(
     )
 
 
+def make_header(tensor: str, shape: str, **facts: Any) -> dict[str, Any]:
+    """What a plan's document says of a tensor beside its row."""
+    usual = {
+        "role": "weight",
+        "dtype": "float32",
+        "stored": "",
+        "view": "0",
+        "numel": 1,
+        "size_bytes": 1,
+        "aliases": [],
+    }
+    return {"tensor": tensor, "shape": shape, **usual, **facts}
+
+
 def _make_row(name: str, shape: tuple[int, ...], text: str, dtype: str) -> PlanRow:
     scheme, numel = Scheme.parse(text), math.prod(shape)
     code, group = scheme.storage_bits

@@ -1,0 +1,136 @@
+"""How far is B from A? Sums of the error over one pair, block by block, and where in the matrix the error lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from qanalysis.arrays import Doubles, Floats
+from qanalysis.comparisons.pair import Pair
+from qanalysis.comparisons.reading import RowReader, Side
+from qanalysis.sums import ErrorStats
+
+#: Elements that are compared at once: their float64 copies take some 40 MB.
+_AT_ONCE = 1 << 20
+#: Rows that are looked at to find the order in which they lie.
+_ROWS_TRIED, _ELEMENTS_TRIED = 64, 1 << 20
+#: Another way must leave at most this share of the error energy of the likeliest one to be taken instead.
+_CLEARLY_LESS = 0.5
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over the elements that are finite in both; energies of the error, and largest magnitudes of A, by row and by
+    column of the matrix.
+    """
+
+    rows: int
+    columns: int
+    stats: ErrorStats = field(default_factory=ErrorStats)
+    non_finite_a: int = 0
+    non_finite_b: int = 0
+    row_energy: Doubles = field(init=False)
+    row_largest: Doubles = field(init=False)
+    column_energy: Doubles = field(init=False)
+    column_largest: Doubles = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.row_energy, self.row_largest = np.zeros(self.rows), np.zeros(self.rows)
+        self.column_energy, self.column_largest = np.zeros(self.columns), np.zeros(self.columns)
+
+    def add(self, first: int, x: Floats, y: Floats) -> None:
+        """Count in rows of A and of B, (rows, columns), that begin with the row `first`."""
+        original, e = x.astype(np.float64), y.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # infinity less infinity
+            e -= original
+        lost = 0
+        if not np.isfinite(e).all():
+            lost = self._leave_out(x, y, original, e)
+        place = slice(first, first + len(x))
+        self.row_energy[place] = energy = np.einsum("ij,ij->i", e, e)
+        self.column_energy += np.einsum("ij,ij->j", e, e)
+        magnitude = np.abs(original)
+        self.row_largest[place] = magnitude.max(axis=1, initial=0.0)
+        np.maximum(self.column_largest, magnitude.max(axis=0, initial=0.0), out=self.column_largest)
+        flat, flat_e = original.reshape(-1), e.reshape(-1)
+        self.stats += ErrorStats(
+            count=x.size - lost,
+            non_finite=lost,
+            sum_x=float(flat.sum()),
+            sum_x2=float(flat @ flat),
+            sum_e=float(flat_e.sum()),
+            sum_e2=float(energy.sum()),
+            sum_xe=float(flat @ flat_e),
+            max_abs_e=float(np.abs(flat_e).max(initial=0.0)),
+        )
+
+    def _leave_out(self, x: Floats, y: Floats, original: Doubles, e: Doubles) -> int:
+        """Elements that are not finite become zeros without an error; how many they are."""
+        fine_a, fine_b = np.isfinite(x), np.isfinite(y)
+        self.non_finite_a += int(x.size - fine_a.sum())
+        self.non_finite_b += int(y.size - fine_b.sum())
+        lost = ~(fine_a & fine_b)
+        original[lost] = 0.0
+        e[lost] = 0.0
+        return int(lost.sum())
+
+
+def measure_pair(pair: Pair, a: Side, b: Side) -> Tally:
+    """The sums over a pair that fits; CheckpointError where values can not be had.
+
+    No more than `_AT_ONCE` elements, or one row, of a tensor that can be read in slices are in memory at once.
+    """
+    if pair.a is None or pair.b is None or not pair.fits:
+        raise ValueError("a pair of one side, or of two sizes, has no error; take pairs that fit")
+    ours, theirs = a.open(pair.a), b.open(pair.b)
+    tally = Tally(ours.rows, ours.columns)
+    for first, last in _cut(ours):
+        tally.add(first, ours.read(first, last), theirs.read(first, last))
+    return tally
+
+
+def _cut(reader: RowReader) -> Iterator[tuple[int, int]]:
+    step = max(1, _AT_ONCE // max(reader.columns, 1))
+    for first in range(0, reader.rows, step):
+        yield first, min(first + step, reader.rows)
+
+
+def settle_order(pair: Pair, a: Side, b: Side) -> tuple[Pair, str]:
+    """The pair with rows in the order that values decide for, and what was found by trial; empty where headers told.
+
+    Rows are looked at all over the matrix; an order that headers do not speak for is taken where it leaves less than
+    half of the error energy. CheckpointError where values can not be had.
+    """
+    tried = [one for one in (pair, *pair.others) if one.fits]
+    if len(tried) < 2:
+        return replace(pair if not tried else tried[0], others=()), ""
+    energies = [_try(one, a, b) for one in tried]
+    best = int(np.argmin(energies))
+    if energies[best] >= _CLEARLY_LESS * energies[0]:
+        return replace(tried[0], others=()), ""
+    found = replace(tried[best], others=())
+    return found, f"{_describe(found)}, as found by trial"
+
+
+def _try(pair: Pair, a: Side, b: Side) -> float:
+    if pair.a is None or pair.b is None:
+        return float("inf")
+    ours, theirs = a.open(pair.a), b.open(pair.b)
+    most = max(1, min(_ROWS_TRIED, _ELEMENTS_TRIED // max(ours.columns, 1)))
+    places = np.arange(ours.rows)
+    if places.size > most:
+        places = np.sort(np.random.default_rng(0).choice(ours.rows, most, replace=False))
+    e = theirs.read_some(places).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        e -= ours.read_some(places)
+    return float(np.square(e[np.isfinite(e)]).sum())
+
+
+def _describe(pair: Pair) -> str:
+    told = [part.rows.told for part in (pair.a, pair.b) if part is not None and part.rows is not None]
+    words: Sequence[str] = [word for word in told if word]
+    if pair.heads:
+        return f"rows turned in {pair.heads} heads"
+    return words[0] if words else "rows in the same order"

@@ -1,0 +1,153 @@
+"""How far are the values of a file from the float source, and how far did the plan say they would be?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+
+import numpy as np
+
+from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
+from qanalysis.comparisons.pair import Pair
+from qanalysis.comparisons.reading import Side
+from qanalysis.comparisons.verify_row import ALLOWED_DB, KEPT_DB
+from qanalysis.comparisons.verify_types import Fault
+from qanalysis.models.sensitivity.row import SensitivityRow
+from qanalysis.notation import decibels
+from qanalysis.plans.plan import Plan
+from qanalysis.plans.row import PlanRow
+from qanalysis.quantizers.scheme import Scheme
+from qanalysis.results.columns import names_of
+from qanalysis.sums import ErrorStats, measure
+from qanalysis.sweeps.row import Row
+
+_AT_ONCE = 1 << 22  # values of a block, 16 MB
+_FIRST_LOOK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the values of one tensor show; None where there is nothing to hold them against."""
+
+    planned_db: float | None = None
+    least_db: float | None = None
+    sqnr_db: float | None = None
+    faults: Sequence[Fault] = ()
+
+    @property
+    def relative_l2(self) -> float | None:
+        """The error as a part of the values."""
+        return _as_relative(self.sqnr_db)
+
+    @property
+    def planned_relative_l2(self) -> float | None:
+        """The planned one."""
+        return _as_relative(self.planned_db)
+
+
+class ValueCheck:
+    """Looks at the values of one tensor after another; `original` is None where only zeros can be found."""
+
+    def __init__(self, plan: Plan, file: TensorSource, original: TensorSource | None) -> None:
+        self._file, self._original = file, original
+        self._theirs, self._ours = Side(file), Side(original) if original else None
+        self._infos = {info.name: info for info in original.tensors} if original else {}
+        self._infos |= {alias: info for info in list(self._infos.values()) for alias in info.aliases}
+        # Rows of a sensitivity hold the SQNR of the model's outputs, which no tensor can be held against.
+        column = plan.more.get("objective_column", "")
+        self._trusts_rows = column in names_of(Row) and column not in names_of(SensitivityRow)
+
+    def look(self, pair: Pair, row: PlanRow | None, scheme: Scheme | None) -> Evidence:
+        """What the values of a pair show; nothing where the file's can not be decoded."""
+        if pair.a is None or pair.b is None or not pair.b.info.decodes or not pair.b.info.numel:
+            return Evidence()
+        try:
+            info = self._infos.get(pair.a.info.name)
+            if self._original is None or info is None or not info.decodes:
+                return self._look_for_zeros(pair.b.info, needed=scheme is not None)
+            return self._compare(self._original, info, pair, row, scheme)
+        except CheckpointError as error:
+            return Evidence(faults=[("unread", str(error))])
+
+    def _look_for_zeros(self, info: TensorInfo, *, needed: bool) -> Evidence:
+        if needed and _is_zero(self._file, info):
+            return Evidence(faults=[("zeros", f"all {info.numel:,} values are 0")])
+        return Evidence()
+
+    def _compare(
+        self, original: TensorSource, info: TensorInfo, pair: Pair, row: PlanRow | None, scheme: Scheme | None
+    ) -> Evidence:
+        """Errors in the likeliest order of rows, and in the others that headers leave open: the wrong ones are as far
+        off as noise.
+        """
+        found = [self._measure(info, way) for way in (pair, *pair.others)]
+        stats, is_zero = max(found, key=lambda one: _db(one[0]))
+        if not stats.sum_x2:  # the float source holds zeros, too
+            return Evidence()
+        sqnr_db = _db(stats)
+        planned_db = self._predict(original, info, row, scheme)
+        least_db = planned_db - ALLOWED_DB if planned_db is not None and math.isfinite(planned_db) else KEPT_DB
+        faults: list[Fault] = []
+        if is_zero:
+            faults.append(("zeros", f"all {pair.b.info.numel if pair.b else 0:,} values are 0"))
+        elif not sqnr_db >= least_db:
+            told = f", {decibels(planned_db)} is planned" if planned_db is not None else ""
+            faults.append(("error", f"SQNR {decibels(sqnr_db)} is below {decibels(least_db)}{told}"))
+        return Evidence(planned_db, least_db, sqnr_db, faults)
+
+    def _measure(self, info: TensorInfo, pair: Pair) -> tuple[ErrorStats, bool]:
+        """Sums of the errors of a pair, block by block, and whether every value of the file is 0; `info` is the tensor
+        of the float source, which the plan may call by another of its names.
+        """
+        if pair.a is None or pair.b is None or self._ours is None:
+            return ErrorStats(), False
+        a = replace(pair.a, info=replace(pair.a.info, name=info.name, aliases=info.aliases))
+        ours, theirs = self._ours.open(a), self._theirs.open(pair.b)
+        step = max(1, _AT_ONCE // max(ours.columns, 1))
+        sums, is_zero = list[ErrorStats](), True
+        for first in range(0, ours.rows, step):
+            last = min(first + step, ours.rows)
+            y = theirs.read(first, last)
+            sums.append(measure(ours.read(first, last), y))
+            is_zero = is_zero and not y.any()
+        return reduce(add, sums, ErrorStats()), is_zero
+
+    def _predict(
+        self, original: TensorSource, info: TensorInfo, row: PlanRow | None, scheme: Scheme | None
+    ) -> float | None:
+        """The SQNR that the plan promises: that of its rows, where these are of a sweep, else of the scheme on the
+        float source. None for what is kept as it is.
+        """
+        if row is None or scheme is None:
+            return None
+        if self._trusts_rows and row.relative_l2 is not None:
+            return math.inf if row.sqnr_db is None else row.sqnr_db
+        values = original.read(info)
+        return _db(measure(values, scheme.fit(values, axis=info.view).round_trip(values)))
+
+
+def _db(stats: ErrorStats) -> float:
+    """The SQNR; −∞ where the sums are no numbers, so that nothing passes for it."""
+    found = stats.sqnr_db
+    return -math.inf if found is None or np.isnan(found) else float(found)
+
+
+def _as_relative(decibel: float | None) -> float | None:
+    return None if decibel is None else float(10.0 ** (-decibel / 20))
+
+
+def _is_zero(source: TensorSource, info: TensorInfo) -> bool:
+    """Whether every value is 0; the first thousands tell in nearly all cases, and a slice is enough to see them."""
+    return not any(np.any(values) for values in _read_blocks(source, info))
+
+
+def _read_blocks(source: TensorSource, info: TensorInfo) -> Iterator[np.ndarray]:
+    if not source.is_sliceable(info):
+        yield source.read(info)
+        return
+    yield source.read_slice(info, 0, min(_FIRST_LOOK, info.numel))
+    for start in range(_FIRST_LOOK, info.numel, _AT_ONCE):
+        yield source.read_slice(info, start, min(start + _AT_ONCE, info.numel))

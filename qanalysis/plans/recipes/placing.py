@@ -1,0 +1,157 @@
+"""Where in a graph does a tensor of a plan stand? Its shape, its channels, the nodes that take it, and its values where
+a source is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from qanalysis.arrays import Floats
+from qanalysis.checkpoints.source import FLOAT_DTYPES, Consumer, TensorSource
+from qanalysis.notation import quote
+from qanalysis.plans.plan import Plan
+from qanalysis.plans.recipes.recipe import Item, Unexpressed
+from qanalysis.plans.tensors import PlanTensor, list_tensors
+from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.matrix_view import MatrixView
+from qanalysis.quantizers.quantizer import LevelQuantizer
+from qanalysis.quantizers.ranges import MinMax
+from qanalysis.quantizers.rounding import Rounding
+from qanalysis.quantizers.scheme import Scheme
+
+Granularity = Literal["tensor", "channel", "group", "block"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A tensor of a plan, its scheme, and what is known of its place in the model."""
+
+    item: Item
+    tensor: PlanTensor
+
+    @property
+    def name(self) -> str:
+        """Its name in the source."""
+        return self.tensor.name
+
+    @property
+    def scheme(self) -> Scheme:
+        """What the plan assigns."""
+        return self.item.scheme
+
+    @property
+    def consumers(self) -> tuple[Consumer, ...]:
+        """The operations of the graph that take it, none where the source holds no graph."""
+        return self.tensor.consumers
+
+    @property
+    def view(self) -> MatrixView:
+        """The axes of its output channels, as its scheme has them."""
+        axis = self.scheme.grouping.axis
+        return MatrixView.parse(self.tensor.view) if axis is None else MatrixView((axis,))
+
+    @property
+    def layout(self) -> Layout | None:
+        """Its groups, None where the shape is not known or has none."""
+        try:
+            return self.scheme.lay_out(self.tensor.shape, axis=self.view)
+        except ValueError:
+            return None
+
+    @property
+    def granularity(self) -> Granularity:
+        """What shares a scale: the tensor, an output channel, a part of one, or a rectangle."""
+        grouping, layout = self.scheme.grouping, self.layout
+        if layout is not None and layout.groups == 1:
+            return "tensor"
+        if layout is not None and layout.group_columns == 1 and layout.block_rows == 1:
+            return "channel"
+        if grouping.rows is None:
+            return "tensor"
+        if grouping.rows > 1:
+            return "block"
+        return "channel" if grouping.columns is None else "group"
+
+    @property
+    def channel_axis(self) -> int | None:
+        """The one axis of its output channels; None where they lie along several, or in a folded tensor."""
+        view = self.view
+        return view.rows[0] if len(view.rows) == 1 and not view.fold else None
+
+    @property
+    def is_cast(self) -> bool:
+        """Whether its scheme is a plain float type, which back ends leave to the model."""
+        return str(self.scheme.format) in FLOAT_DTYPES
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its scheme is the type that it has."""
+        return str(self.scheme.format) == self.tensor.dtype
+
+    def tell(self, reason: str, instead: str = "it stays in the model's own float") -> Unexpressed:
+        """The line for what the back end can not do."""
+        return Unexpressed(self.name, str(self.scheme), reason, instead)
+
+
+def place_items(items: Sequence[Item], plan: Plan, source: TensorSource | None = None) -> list[Placed]:
+    """The tensors of a plan with what its document or its source knows of them.
+
+    Raises ValueError where the source lacks one of them, or holds it in another shape.
+    """
+    known = list_tensors([plan], header=source.tensors if source is not None else ())
+    if source is not None:
+        _check_source(items, source)
+    return [Placed(item, known[item.tensor]) for item in items]
+
+
+def _check_source(items: Sequence[Item], source: TensorSource) -> None:
+    shapes = {info.name: info.shape for info in source.tensors}
+    for item in items:
+        if item.tensor not in shapes:
+            raise ValueError(f"the plan has {quote(item.tensor)}, {source.name} does not; give the file it was made of")
+        if item.shape and shapes[item.tensor] != item.shape:
+            raise ValueError(
+                f"{quote(item.tensor)} is {item.row.shape} in the plan, {'x'.join(map(str, shapes[item.tensor]))} in "
+                f"{source.name}; give the file it was made of"
+            )
+
+
+def list_kept(plan: Plan, source: TensorSource | None = None) -> list[PlanTensor]:
+    """The matrices that the plan leaves as they are."""
+    known = list_tensors([plan], header=source.tensors if source is not None else ())
+    kept = [known[name] for name in plan.kept_float if name in known]
+    return [one for one in kept if sum(size > 1 for size in one.shape) >= 2]
+
+
+def part_casts(placed: Iterable[Placed]) -> tuple[list[Placed], list[Placed], list[Unexpressed]]:
+    """Those with codes, those that stay plain floats, and of the latter those that would have another float type."""
+    coded, plain = list[Placed](), list[Placed]()
+    for one in placed:
+        (plain if one.is_cast else coded).append(one)
+    told = [one.tell("the type of floats is the model's own, not the recipe's") for one in plain if not one.is_kept]
+    return coded, plain, told
+
+
+def name_nodes(tensors: Iterable[Placed | PlanTensor]) -> list[str]:
+    """The nodes that take some tensors, each once; one without a name is called by its first output."""
+    return list(dict.fromkeys(consumer.name for tensor in tensors for consumer in tensor.consumers))
+
+
+def is_plain(scheme: Scheme) -> bool:
+    """Whether its scales are what a formula makes of the extremes, in float32, and codes the nearest."""
+    return scheme.range == MinMax() and scheme.scale.is_exact and scheme.rounding == Rounding()
+
+
+def fit_grid(one: Placed, source: TensorSource) -> tuple[LevelQuantizer, Floats]:
+    """The quantizer of the tensor's scheme over its values, and these; ValueError where they can not be read or hold
+    values that are not finite.
+    """
+    info = next(info for info in source.tensors if info.name == one.name)
+    values = source.read(info)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{quote(one.name)} holds NaN or infinities, which have no code; mend the model")
+    return one.scheme.fit(values, axis=one.view), values
