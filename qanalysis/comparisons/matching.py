@@ -10,7 +10,7 @@ from qanalysis.checkpoints.source import ModelFacts, TensorInfo
 from qanalysis.comparisons.fused import Fusion, find_fusions
 from qanalysis.comparisons.maps import Renaming, rename
 from qanalysis.comparisons.names import Key, Spelled, is_gguf_style, make_key, spell
-from qanalysis.comparisons.pair import Pair, Part
+from qanalysis.comparisons.pair import Pair, Part, as_stack
 from qanalysis.comparisons.row_order import Ways, list_expert_ways, list_fused_ways, list_whole_ways
 
 __all__ = ["Pair", "Part", "match_tensors"]
@@ -169,7 +169,7 @@ class _Matching:
         """One tensor of a source is several of the other, one below the other."""
         for whole, parts, is_a in ((self.b, self.a, False), (self.a, self.b, True)):
             known = parts.index(choose)
-            for info in list(whole.open.values()):
+            for info in map(as_stack, list(whole.open.values())):
                 key = choose(whole.spelled[info.name])
                 found = find_fusions(info, key, known) if key else None
                 if found is not None and all(one.info.name in parts.open for one in found.parts):
@@ -192,9 +192,12 @@ class _Matching:
             taken = set()
             for info in list(parts.open.values()):
                 key = choose(parts.spelled[info.name])
-                stack = stacks.get(Key(key.text)) if key is not None and key.expert is not None else None
-                ways = list_expert_ways(stack, info, key.expert or 0) if stack and key else None
-                if stack is None or ways is None:
+                found = stacks.get(Key(key.text)) if key is not None and key.expert is not None else None
+                if found is None or key is None:
+                    continue
+                stack = as_stack(found)
+                ways = list_expert_ways(stack, info, key.expert or 0)
+                if ways is None:
                     continue
                 told = ", ".join(filter(None, (word, "stacked")))
                 self._add(ways, stack, info, flip=not is_a, word=told)
