@@ -81,9 +81,7 @@ def read_plan(path: Path) -> Plan:
             f"`{PlanRow.KIND.again}`"
         )
     if not found.more.get("assignments"):
-        raise ValueError(
-            f"{path}: holds the rows of a plan alone; give the .json or .parquet of the plan"
-        )
+        raise ValueError(f"{path}: holds the rows of a plan alone; give the .json or .parquet of the plan")
     return cast("Plan", found)
 
 
