@@ -100,3 +100,21 @@ def test_scores_and_another_objective_exclude_each_other(tmp_path: Path) -> None
     candidates = gather_candidates([make_table()], objective="output_kl")
     with pytest.raises(ValueError, match="give either them or --objective output_kl"):
         read_scores(path, candidates)
+
+
+@pytest.mark.parametrize("kind", list(TEXTS))
+def test_no_broken_byte_is_more_than_one_line(tmp_path: Path, kind: str) -> None:
+    """Bytes replaced, cut out and cut off at random: costs are finite and none is below zero, or one line says why."""
+    generator = np.random.default_rng(0)
+    candidates, path = sweep_candidates({"a.weight": (4, 32)}), tmp_path / "scores"
+    for _ in range(60):
+        raw = bytearray(TEXTS[kind].encode())
+        start, stop = np.sort(generator.integers(len(raw), size=2))
+        raw[start : min(stop, start + 6)] = generator.bytes(int(generator.integers(4)))
+        path.write_bytes(raw + b" ")
+        try:
+            if not holds_pins(path):
+                costs = read_scores(path, candidates).options[0].costs
+                assert (np.isfinite(costs) & (costs >= 0)).all()
+        except ValueError as error:
+            assert "\n" not in str(error)
