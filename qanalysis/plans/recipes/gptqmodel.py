@@ -18,7 +18,7 @@ from qanalysis.notation import shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.differences import tell_grids
 from qanalysis.plans.recipes.known import take_known
-from qanalysis.plans.recipes.modules import fit_group, list_kept_modules, part_casts, take_modules
+from qanalysis.plans.recipes.modules import fit_group, list_kept_modules, part_casts, take_modules, tell_names
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
 from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.rounding import Rounding
@@ -67,6 +67,7 @@ def write_gptqmodel(plan: Plan, *, partial: bool = False) -> Recipe:
     )
     notes = (
         how,
+        *tell_names(plan, "GPTQModel"),
         *tell_grids(done, "GPTQModel", lay_grid),
         *_tell_split(chosen, kept),
         *(["widths of 5, 6 and 7 bits make it a checkpoint of the planar format gptq_p"] if _has_planes(done) else []),
@@ -90,9 +91,9 @@ def describe_integers(item: Item, target: str) -> tuple[dict[str, Any] | None, l
     scheme, grouping = item.scheme, item.scheme.grouping
     columns = item.columns
     settings = {"bits": scheme.format.bits, "group_size": WHOLE_ROW, "sym": scheme.symmetry.signed}
-    if grouping.rows == 1 and grouping.columns is None and grouping.axis in (None, 0):
+    if item.has_rows:
         return settings, []
-    length = grouping.columns if grouping.rows == 1 else None
+    length = item.length
     if length in GROUPS:
         if columns is not None and columns % length:
             why = f"rows of {columns} values are not divisible by the group of {length}, which {target} refuses"

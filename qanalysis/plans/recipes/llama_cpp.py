@@ -72,7 +72,7 @@ def write_llama_cpp(plan: Plan, *, partial: bool = False) -> Recipe:
             RecipeFile("tensor_types.txt", "".join(f"{line}\n" for line in clear)),
             RecipeFile("llama-quantize.sh", _write_script(clear, base)),
         ),
-        tuple(unexpressed),
+        tuple(dict.fromkeys(unexpressed)),
         tuple(_list_notes(clear, base, kept, items)),
     )
 

@@ -16,6 +16,7 @@ from qanalysis.sweeps.held import TENSORS
 
 CASTS = ("bfloat16", "float16")
 _WEIGHT = ".weight"
+_OTHER_FILES = {".gguf": "a GGUF file", ".onnx": "an ONNX graph"}
 _NORM = re.compile(r"norm|(^|[._])(ln|bn)_?[0-9a-z]*$", re.IGNORECASE)
 
 
@@ -84,6 +85,19 @@ def _may_be_matrix(name: str, line: Mapping[str, Any] | None) -> bool:
     if line is None:
         return not _NORM.search(name.removesuffix(_WEIGHT))
     return len(read_shape(line["shape"])) == 2 and line["role"] in ("weight", "embedding")
+
+
+def tell_names(plan: Plan, target: str) -> list[str]:
+    """A note where names are those of a file that the back end does not read: no module would be found by them."""
+    path = plan.source.path.lower() if plan.source else ""
+    kind = next((word for suffix, word in _OTHER_FILES.items() if path.endswith(suffix)), "")
+    if not kind:
+        return []
+    told = (
+        f"names are those of {kind}, and {target} finds modules by the names of the checkpoint that it opens: plan "
+        "from that one"
+    )
+    return [told]
 
 
 def tell_ties(items: Sequence[Item], target: str) -> list[str]:
