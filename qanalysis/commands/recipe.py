@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qanalysis.commands.options import AsJson
+from qanalysis.commands.plan_file import read_plan
 from qanalysis.notation import escape, shorten
 
 if TYPE_CHECKING:
@@ -70,21 +71,6 @@ def recipe(
     elif not out:
         typer.echo(made.files[0].text, nl=not made.files[0].text.endswith("\n"))
     _tell(made)
-
-
-def read_plan(path: Path) -> Plan:
-    """The plan that a file holds; ValueError where it holds something else."""
-    from qanalysis.plans.plan import Plan
-    from qanalysis.reports.report import read_result
-    from qanalysis.results.document import kind_of
-
-    found = read_result(path)
-    if isinstance(found, Plan):
-        return found
-    raise ValueError(
-        f"{path}: holds a result of `qanalysis {kind_of(found).command}`, not a plan; make one of rows of a sweep with "
-        "`qanalysis plan ROWS --budget-bpw 4.5 --out plan.json`"
-    )
 
 
 def _write(back_end: Target, plan: Plan, *, partial: bool, source: str | None) -> Recipe:

@@ -7,7 +7,8 @@ bytes are checked, and that not every value is zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,13 +56,20 @@ class Planned:
 
 
 def verify_plan(
-    plan: Plan, file: TensorSource, original: TensorSource | None = None, *, maps: Mapping[str, str] | None = None
+    plan: Plan,
+    file: TensorSource,
+    original: TensorSource | None = None,
+    *,
+    maps: Mapping[str, str] | None = None,
+    on_progress: Callable[[int, int, str], None] = lambda _done, _total, _name: None,
+    cancel: threading.Event | None = None,
 ) -> Table[VerifyRow]:
     """Every tensor of a plan in its order against the file, then what the file alone has.
 
-    `original` is the float source, `maps` are expressions that turn names of the plan into names of the file. Raises
-    ValueError where the file has none of the plan's tensors, or all of them in other shapes: the plan is for another
-    model.
+    `original` is the float source, `maps` are expressions that turn names of the plan into names of the file.
+    `on_progress` is told pairs done, all pairs and what is at work; once `cancel` is set the rows so far are returned,
+    and the table is not complete. Raises ValueError where the file has none of the plan's tensors, or all of them in
+    other shapes: the plan is for another model.
     """
     planned = _list_planned(plan, original)
     pairs = match_tensors(
@@ -73,7 +81,12 @@ def verify_plan(
     )
     _check_is_for(pairs, planned, file)
     values = ValueCheck(plan, file, original)
-    rows = [_verify(pair, planned, values) for pair in pairs]
+    rows = list[VerifyRow]()
+    for done, pair in enumerate(pairs):
+        if cancel is not None and cancel.is_set():
+            break
+        on_progress(done, len(pairs), (pair.a or pair.b or Part(TensorInfo("", (), "", 0))).info.name)
+        rows.append(_verify(pair, planned, values))
     return Table.from_rows(
         VerifyRow,
         rows,
@@ -84,6 +97,7 @@ def verify_plan(
             "float": original.name if original else None,
             **({"map": [f"{old}={new}" for old, new in maps.items()]} if maps else {}),
         },
+        complete=len(rows) == len(pairs),
         coverage=[{"part": "note", "reason": note} for note in _list_notes(plan, file, original)],
     )
 
@@ -235,6 +249,13 @@ def _list_notes(plan: Plan, file: TensorSource, original: TensorSource | None) -
     """What was not checked, and what holds for the file as a whole."""
     if original is None:
         yield "without --float: types, bytes and zeros are checked, errors are not"
-    elif plan.source is not None and plan.source.digest and plan.source.digest != original.digest:
+    elif plan.source is not None and _differ(plan.source, original):
         yield f"{original.name} is not the file that the plan was made from ({plan.source.path}): contents differ"
     yield from file.notes
+
+
+def _differ(source: SourceIdentity, original: TensorSource) -> bool:
+    """Whether the float source is another one than the plan's; its content is hashed only where sizes agree."""
+    if source.size != original.size_bytes:
+        return True
+    return source.digest is not None and source.digest != original.digest

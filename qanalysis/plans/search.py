@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.plans.problem import Problem
 from qanalysis.plans.program import Program
+from qanalysis.plans.quiet import keep_stdout
 
 #: The distance of choice and bound in the objective that the solver sees, whose absolute gap is 1e-6.
 _GAP_SCALE = 1e3
@@ -24,6 +25,9 @@ _LARGEST = 1e7
 _FEW = 3
 #: What a solver may leave open, as a part of the cost.
 _GAP = 1e-9
+#: The same of the first search, which only has to come near, and where time is over and any choice will do.
+_FIRST_GAP = 1e-4
+_ANY_GAP = 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,11 +48,11 @@ def solve_program(problem: Problem, *, floor: float = -np.inf, seconds: float = 
     lowest = sum(float(one.min()) for one in problem.costs)
     spread = sum(float(np.ptp(one)) for one in problem.costs)
     unit = (floor - lowest if floor > lowest else spread) / _GAP_SCALE or 1.0
-    multipliers = _relax(program, unit)
+    multipliers = _relax(program, unit, ends)
     if multipliers is None:
         return Found(None, np.inf)
-    bound, reduced = program.bound(multipliers)
-    bound = max(bound, floor)
+    priced, reduced = program.bound(multipliers)
+    bound = max(priced, floor)
     found = _search_few(program, reduced, unit, ends)
     if found.choice is None:
         return found
@@ -56,13 +60,13 @@ def solve_program(problem: Problem, *, floor: float = -np.inf, seconds: float = 
     room = cost - bound
     if room <= _GAP * abs(cost):
         return Found(found.choice, bound)
-    kept = reduced <= room * (1 + _GAP)
+    kept = reduced <= (cost - priced) * (1 + _GAP)
     kept[program.starts[:-1] + found.choice] = True
     best = _search(program, kept, known=found.choice, unit=room / _GAP_SCALE, ends=ends)
     return Found(best.choice, max(bound, best.bound))
 
 
-def _relax(program: Program, unit: float) -> Doubles | None:
+def _relax(program: Program, unit: float, ends: float) -> Doubles | None:
     """Multipliers of the rows in the relaxation, None where even that has no choice."""
     from scipy.optimize import linprog
     from scipy.sparse import csr_array
@@ -82,6 +86,7 @@ def _relax(program: Program, unit: float) -> Doubles | None:
         b_eq=np.ones(once.shape[0]),
         bounds=(0, 1),
         method="highs",
+        options={"time_limit": max(ends - time.perf_counter(), 0.1)} if np.isfinite(ends) else {},
     )
     if found.status == 2:
         return None
@@ -98,8 +103,9 @@ def _search_few(program: Program, reduced: Doubles, unit: float, ends: float) ->
         wanted = few * (len(program.starts) - 1)
         everything = wanted >= len(reduced)
         kept = np.ones(len(reduced), bool) if everything else reduced <= np.partition(reduced, wanted)[wanted]
-        # once everything is looked at, a choice is looked for as long as it takes
-        found = _search(program, kept, known=None, unit=unit, ends=np.inf if everything else ends, gap=1e-4)
+        found = _search(program, kept, known=None, unit=unit, ends=ends, gap=_FIRST_GAP)
+        if found.choice is None and everything and found.bound < np.inf:
+            found = _search(program, kept, known=None, unit=unit, ends=np.inf, gap=_ANY_GAP)
         if found.choice is not None or everything:
             return found
         few *= 3
@@ -131,13 +137,14 @@ def _search(
     total = float(base.sum())
     while True:
         left = max(ends - time.perf_counter(), 0.01)
-        found = milp(
-            costs,
-            integrality=np.ones(len(columns)),
-            bounds=Bounds(0, 1),
-            constraints=[LinearConstraint(once, 1, 1), LinearConstraint(rows, -np.inf, tops)],
-            options={"mip_rel_gap": gap} | ({"time_limit": left} if np.isfinite(left) else {}),
-        )
+        with keep_stdout():
+            found = milp(
+                costs,
+                integrality=np.ones(len(columns)),
+                bounds=Bounds(0, 1),
+                constraints=[LinearConstraint(once, 1, 1), LinearConstraint(rows, -np.inf, tops)],
+                options={"mip_rel_gap": gap} | ({"time_limit": left} if np.isfinite(left) else {}),
+            )
         bound = np.inf if found.status == 2 else -np.inf
         if found.mip_dual_bound is not None:
             bound = float(found.mip_dual_bound) * unit + total
