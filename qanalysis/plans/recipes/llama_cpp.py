@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from qanalysis.notation import shorten
+from qanalysis.notation import escape, shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.gguf_tensors import KeptTensor, Stack, gather_stacks, list_kept
 from qanalysis.plans.recipes.known import take_known
@@ -117,7 +117,7 @@ def _choose_type(stack: Stack) -> tuple[_Line | None, list[Unexpressed]]:
         Unexpressed(
             item.tensor,
             str(item.scheme),
-            f"{shorten(stack.name)} holds {len(stack.items)} tensors of the plan and has one type; plan them as one "
+            f"{shorten(escape(stack.name))} holds {len(stack.items)} tensors of the plan and has one type; plan them as one "
             "with --tie llama.cpp",
             f"{wanted}, the widest of theirs",
         )
