@@ -49,7 +49,7 @@ def write_auto_round(plan: Plan, *, partial: bool = False) -> Recipe:
     base = _find_base(done, is_gguf=is_gguf)
     files = (
         RecipeFile("layer_config.json", json.dumps(layers, indent=2) + "\n"),
-        RecipeFile("quantize.py", _write_script(base, "gguf:q4_0" if is_gguf else "auto_round")),
+        RecipeFile("quantize.py", _write_script(base, base.lower() if is_gguf else "auto_round")),
     )
     how = (
         "pass it as AutoRound(MODEL, layer_config=...), as quantize.py does; AutoRound tunes its rounding on "
