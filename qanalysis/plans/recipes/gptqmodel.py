@@ -163,8 +163,8 @@ def _tell_split(chosen: Mapping[str, Any], kept: Iterable[str]) -> list[str]:
     if not split:
         return []
     told = (
-        f"{len(split)} modules that vLLM and SGLang merge ({shorten(escape(min(split)))} is one) have parts with different "
-        "settings, which these engines do not load; plan with --tie vllm for them"
+        f"{len(split)} modules that vLLM and SGLang merge ({shorten(escape(min(split)))} is one) have parts with "
+        "different settings, which these engines do not load; plan with --tie vllm for them"
     )
     return [told]
 
