@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from qanalysis.notation import shorten
+from qanalysis.notation import escape, shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.differences import tell_grids
 from qanalysis.plans.recipes.known import take_known
@@ -163,8 +163,8 @@ def _tell_split(chosen: Mapping[str, Any], kept: Iterable[str]) -> list[str]:
     if not split:
         return []
     told = (
-        f"{len(split)} modules that vLLM and SGLang merge ({shorten(min(split))} is one) have parts with different "
-        "settings, which these engines do not load; plan with --tie vllm for them"
+        f"{len(split)} modules that vLLM and SGLang merge ({shorten(escape(min(split)))} is one) have parts with "
+        "different settings, which these engines do not load; plan with --tie vllm for them"
     )
     return [told]
 
