@@ -117,8 +117,8 @@ def _choose_type(stack: Stack) -> tuple[_Line | None, list[Unexpressed]]:
         Unexpressed(
             item.tensor,
             str(item.scheme),
-            f"{shorten(escape(stack.name))} holds {len(stack.items)} tensors of the plan and has one type; plan them as one "
-            "with --tie llama.cpp",
+            f"{shorten(escape(stack.name))} holds {len(stack.items)} tensors of the plan and has one type; plan them "
+            "as one with --tie llama.cpp",
             f"{wanted}, the widest of theirs",
         )
         for item in stack.items
