@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from qanalysis.plans.plan import Plan
+from qanalysis.plans.planning import plan_bits
 from qanalysis.plans.row import PlanRow, PointRow
+from qanalysis.reports.kinds import draw
 from qanalysis.reports.outline import Bullets, Facts, Grid, Outline
 from qanalysis.reports.page import render_page
 from qanalysis.reports.plan_sections import outline_plan
 from qanalysis.reports.terminal import print_result
 from qanalysis.results.identity import SourceIdentity
+from qanalysis.sweeps.sweep import sweep
 from tests.reports.test_kinds import NOON
 
 MORE: dict[str, Any] = {
@@ -225,6 +228,12 @@ def test_rows_alone_are_told_too() -> None:
     assert "int8 channel" in render_page(bare, created=NOON)
 
 
+def test_notes_stand_above_on_a_page_and_at_the_end_in_a_terminal() -> None:
+    told = outline_plan(make_plan(coverage=({"part": "note", "reason": "nothing is tied"},)))
+    assert told.under[-1] == told.closing[0] == "nothing is tied"
+    assert "nothing is tied" not in told.opening
+
+
 def test_a_plan_of_partial_rows_says_so() -> None:
     told = outline_plan(make_plan(complete=False))
     assert told.headline.endswith("partial, as its rows are")
@@ -254,3 +263,19 @@ def test_no_damage_of_a_part_stops_the_telling(seed: int, capsys: pytest.Capture
     told = capsys.readouterr().out
     assert "tensors" in told
     assert render_page(replace(plan, more={}), created=NOON)
+
+
+def test_a_page_has_the_front_and_the_bits_of_each_layer() -> None:
+    rows = sweep(
+        {name: np.random.default_rng(1).normal(size=(8, 64)) for name in "ab"}, ["int4 channel", "int8 channel"]
+    )
+    plan = plan_bits(rows, budget_bpw=7)
+    drawn = draw(plan)
+    assert [chart.heading for chart in drawn] == ["Error against size", "Bits along the model"]
+    assert "bits per weight" in drawn[0].alt
+    assert "1 at int4" in drawn[1].alt
+    assert drawn[0].scene in render_page(plan, created=NOON)
+
+
+def test_rows_alone_have_no_charts() -> None:
+    assert draw(replace(make_plan(), more={})) == []

@@ -16,7 +16,7 @@ from typing import Any
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.differences import name_some, tell_powers
 from qanalysis.plans.recipes.known import take_known
-from qanalysis.plans.recipes.modules import fit_group, part_casts
+from qanalysis.plans.recipes.modules import fit_group, part_casts, tell_names
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
 
 _LENGTHS = (32, 64, 128)
@@ -61,7 +61,7 @@ def write_mlx(plan: Plan, *, partial: bool = False) -> Recipe:
         RecipeFile("predicate.py", _write_predicate(layers, base)),
         RecipeFile("config_quantization.json", json.dumps(config, indent=1) + "\n"),
     )
-    return Recipe("mlx", files, tuple(dict.fromkeys(told)), tuple(_list_notes(done, base)))
+    return Recipe("mlx", files, tuple(dict.fromkeys(told)), (*tell_names(plan, "MLX"), *_list_notes(done, base)))
 
 
 def _find_paths(item: Item) -> tuple[str, ...]:
@@ -111,8 +111,8 @@ def _describe_scheme(item: Item) -> tuple[dict[str, Any] | None, list[Unexpresse
         if columns is not None and columns % length:
             return None, [_skip(item, length)]
         return {"group_size": length, "bits": bits, "mode": mode}, []
-    planned = scheme.grouping.columns
-    is_exact = scheme.grouping.rows == 1 and planned in _LENGTHS
+    planned = columns if item.has_rows else item.length
+    is_exact = planned in _LENGTHS
     if is_exact and (columns is None or columns % (planned or 1) == 0):
         return {"group_size": planned, "bits": scheme.format.bits, "mode": "affine"}, []
     finer = None if is_exact else fit_group(item, _LENGTHS)
@@ -169,7 +169,11 @@ def _list_notes(items: Sequence[Item], base: Mapping[str, Any]) -> list[str]:
         "config_quantization.json holds the `quantization` of config.json and its copy, by path, for a folder whose "
         "weights are packed so"
     )
-    notes = [call, where]
+    paths = (
+        "paths are the names of the checkpoint, experts aside; a layer that mlx-lm calls otherwise is not found and "
+        "stays in float"
+    )
+    notes = [call, where, paths]
     if integers:
         notes.append(
             f"{name_some(integers)} become affine: a scale and a real bias of 16 bits in each group, b + 32/g bits "

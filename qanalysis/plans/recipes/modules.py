@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qanalysis.notation import shorten
+from qanalysis.notation import escape, shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.recipe import Item, Unexpressed
 from qanalysis.plans.tensors import read_shape
@@ -16,6 +16,7 @@ from qanalysis.sweeps.held import TENSORS
 
 CASTS = ("bfloat16", "float16")
 _WEIGHT = ".weight"
+_OTHER_FILES = {".gguf": "a GGUF file", ".onnx": "an ONNX graph"}
 _NORM = re.compile(r"norm|(^|[._])(ln|bn)_?[0-9a-z]*$", re.IGNORECASE)
 
 
@@ -86,12 +87,25 @@ def _may_be_matrix(name: str, line: Mapping[str, Any] | None) -> bool:
     return len(read_shape(line["shape"])) == 2 and line["role"] in ("weight", "embedding")
 
 
+def tell_names(plan: Plan, target: str) -> list[str]:
+    """A note where names are those of a file that the back end does not read: no module would be found by them."""
+    path = plan.source.path.lower() if plan.source else ""
+    kind = next((word for suffix, word in _OTHER_FILES.items() if path.endswith(suffix)), "")
+    if not kind:
+        return []
+    told = (
+        f"names are those of {kind}, and {target} finds modules by the names of the checkpoint that it opens: plan "
+        "from that one"
+    )
+    return [told]
+
+
 def tell_ties(items: Sequence[Item], target: str) -> list[str]:
     """A note where planned tensors have other names too, whose modules a recipe by names does not reach."""
     tied = [item for item in items if any(name.endswith(_WEIGHT) for name in item.aliases)]
     if not tied:
         return []
-    names = ", ".join(shorten(name) for name in (tied[0].tensor, *tied[0].aliases))
+    names = ", ".join(shorten(escape(name)) for name in (tied[0].tensor, *tied[0].aliases))
     told = (
         f"{len(tied)} planned tensor{'s' * (len(tied) > 1)} with several names ({names}): {target} quantizes the "
         "module of the first, which unties the others in their float type"

@@ -67,6 +67,20 @@ class Item:
         return tuple(map(int, self.row.shape.split("x"))) if self.row.shape else ()
 
     @property
+    def length(self) -> int | None:
+        """How many values of a row share a scale, None where all do or rows share theirs; a group that is longer than
+        the row is the row.
+        """
+        found = self.scheme.grouping.columns if self.scheme.grouping.rows == 1 else None
+        return None if found is not None and self.columns is not None and found > self.columns else found
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether each row of outputs has one scale."""
+        grouping = self.scheme.grouping
+        return grouping.rows == 1 and self.length is None and grouping.axis in (None, 0)
+
+    @property
     def is_transposed(self) -> bool:
         """Whether it is a matrix whose outputs are its columns, as weights of GPT-2 are stored."""
         return len(self.shape) == 2 and self.view == "1"

@@ -16,7 +16,7 @@ from typing import Any
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.differences import tell_grids
 from qanalysis.plans.recipes.known import take_known
-from qanalysis.plans.recipes.modules import fit_group, list_kept_modules, part_casts, tell_ties
+from qanalysis.plans.recipes.modules import fit_group, list_kept_modules, part_casts, tell_names, tell_ties
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
 from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.rounding import Rounding
@@ -103,7 +103,8 @@ def write_torchao(plan: Plan, *, partial: bool = False) -> Recipe:
         "apply it by `quantize_(model, config_from_dict(json.load(open('torchao_config.json'))), filter_fn=None)`: "
         "with a filter FqnToConfig is refused; torchao_config.py makes the same for other versions than 0.18"
     )
-    return Recipe("torchao", files, tuple(told), (note, *tell_grids(done, "torchao", lay_grid), *_list_notes(done)))
+    notes = (note, *tell_names(plan, "torchao"), *tell_grids(done, "torchao", lay_grid), *_list_notes(done))
+    return Recipe("torchao", files, tuple(told), notes)
 
 
 def find_key(item: Item) -> str:
@@ -187,7 +188,7 @@ def _share_scales(item: Item) -> tuple[_Call, list[Unexpressed]]:
     match grouping.rows, grouping.columns:
         case None, None if is_float or (scheme.format.bits == 8 and scheme.symmetry.by_largest):
             return _Call("PerTensor"), []
-        case 1, None if grouping.axis in (None, 0):
+        case 1, _ if item.has_rows:
             return row, []
         case 1, int(columns):
             return _Call("PerGroup", {"group_size": columns}, asked=("group_size",)), []

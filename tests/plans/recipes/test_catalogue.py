@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import qanalysis
@@ -11,7 +13,10 @@ from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.scheme import Scheme
 from tests.plans.recipes.planning import make_plan
 
-BY_NAME = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+#: The others need the float model, or a plan of an ONNX model: their own tests have these.
+BY_NAME = pytest.mark.parametrize(
+    "target", [target for target in TARGETS if not target.needs], ids=lambda target: target.name
+)
 
 
 def test_names_are_unique_and_unknown_ones_are_refused_with_all_of_them() -> None:
@@ -49,9 +54,8 @@ def test_a_plan_of_a_sweep_is_written_whole(target: Target) -> None:
     text = "".join(file.text for file in recipe.files)
     for tensor in plan.assignments:
         if target.name != "llama.cpp":  # which calls them otherwise
-            assert tensor in listed or tensor.removesuffix(".weight").replace(".", "") in text.replace(
-                "\\", ""
-            ).replace(".", "")
+            stem = tensor.removesuffix(".weight").replace(".", "")
+            assert tensor in listed or stem in re.sub(r"[\\./]", "", text)
 
 
 @BY_NAME
@@ -59,7 +63,15 @@ def test_hundreds_of_layers_are_written_whole(target: Target) -> None:
     texts = [text for text in ("int8 group=128", "int8 channel", "gguf:q8_0") if target.knows(text.split()[0])]
     names = [f"model.layers.{number}.mlp.up_proj.weight" for number in range(300)]
     missed = [
-        len(write_recipe(make_plan({name: ((256, 256), text) for name in names}), target.name).unexpressed)
+        len(write_recipe(make_plan(dict.fromkeys(names, ((256, 256), text))), target.name).unexpressed)
         for text in texts
     ]
     assert min(missed, default=0) == 0
+
+
+@BY_NAME
+def test_a_name_of_several_lines_breaks_no_message(target: Target) -> None:
+    plan = make_plan({"a\nb.weight": ((64, 64), "binary")})
+    with pytest.raises(ValueError, match="has no format binary") as error:
+        write_recipe(plan, target.name)
+    assert "\n" not in str(error.value)

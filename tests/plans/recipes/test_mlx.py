@@ -111,7 +111,7 @@ def test_what_the_notes_say_of_grids_is_what_mlx_makes() -> None:
         ((64, 96), "int4 group=64", "rows of 96 values do not go into groups of 64", "stays in float"),
         ((64, 72), "mxfp4", "rows of 72 values do not go into groups of 32", "stays in float"),
         ((64, 72), "int4 channel", "rows of 72 values do not go into groups of 32", "stays in float"),
-        ((64, 256), "int4 group=256", "no group=256", "groups of 128"),
+        ((64, 512), "int4 group=256", "no group=256", "groups of 128"),
         ((64, 256), "int4 channel", "no channel", "groups of 128"),
         ((64, 96), "int4 tensor", "no tensor", "groups of 32"),
         ((64, 64, 3, 3), "int4 group=32", "weights of modules", "stays in float"),
@@ -148,3 +148,11 @@ def test_the_affine_grid_is_told_to_be_another_one() -> None:
 def test_a_width_that_mlx_lacks_is_refused() -> None:
     with pytest.raises(ValueError, match="target mlx: has no format int7"):
         write_recipe(make_plan({"a.weight": ((64, 64), "int7")}), "mlx")
+
+
+def test_a_group_longer_than_the_row_is_the_row() -> None:
+    recipe = write_recipe(
+        make_plan({"a.weight": ((64, 64), "int4 group=128"), "b.weight": ((64, 64), "int4 channel")}), "mlx"
+    )
+    assert [one["group_size"] for one in run_predicate(recipe)["LAYERS"].values()] == [64, 64]
+    assert not recipe.unexpressed
