@@ -30,7 +30,7 @@ def solve_chain(problem: Problem) -> Found | None:
         ends = np.array([int(least[: upto + 1].argmin()) for upto in range(len(ranks))], np.int64)
         priced = np.full(len(ranks), np.inf)
         options = np.zeros(len(ranks), np.int64)
-        for option in np.argsort(-problem.costs[unit], kind="stable"):
+        for option in np.argsort(problem.costs[unit], kind="stable")[::-1]:
             at = np.searchsorted(ranks, problem.ranks[unit][option])
             priced[at], options[at] = problem.costs[unit][option], option
         trail.append((options, ends))
