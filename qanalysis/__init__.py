@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
     from qanalysis.plans.plan import Plan
     from qanalysis.plans.planning import plan_bits
+    from qanalysis.plans.recipes.catalogue import write_recipe
     from qanalysis.quantizers.crossing import default_schemes
     from qanalysis.quantizers.quantizer import UniformQuantizer
     from qanalysis.quantizers.scheme import Scheme
@@ -59,6 +60,7 @@ __all__ = [
     "plan_bits",
     "read_rows",
     "sweep",
+    "write_recipe",
     "write_report",
 ]
 
@@ -76,6 +78,7 @@ _HOMES = {
     "models.sensitivity.sensitivity": ("measure_sensitivity",),
     "plans.plan": ("Plan",),
     "plans.planning": ("plan_bits",),
+    "plans.recipes.catalogue": ("write_recipe",),
     "sums": ("ErrorStats", "Histogram", "measure"),
     "quantizers.quantizer": ("UniformQuantizer",),
     "reports.report": ("read_rows", "write_report"),

@@ -15,6 +15,7 @@ import typer
 
 from qanalysis.commands.activations import activations
 from qanalysis.commands.app import serve
+from qanalysis.commands.compare import compare
 from qanalysis.commands.convert import convert
 from qanalysis.commands.forms import forms
 from qanalysis.commands.linearity import linearity
@@ -62,6 +63,7 @@ for _command in (
     forms,
     plan,
     recipe,
+    compare,
     verify,
     report,
     validate,

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -24,6 +24,7 @@ from qanalysis.theory.predictions import predict_sqnr_db
 from qanalysis.training.loop import train
 from qanalysis.training.presets import PRESETS
 from qanalysis.training.row import MODEL
+from tests.plan_story import make_deviations, make_plan_story, make_targets
 
 ROOT = Path(__file__).resolve().parent.parent
 README, DOCS = ROOT / "README.md", ROOT / "docs"
@@ -186,12 +187,27 @@ def _join(words: Iterable[str]) -> str:
 
 TABLES = {"table": make_table, "formats": make_formats}
 #: Their figures may move by a little from one machine to another, unlike those of tables.
-STORIES = {"story": make_story, "damages": make_damages, "nine": make_forms}
+STORIES = {"story": make_story, "damages": make_damages, "nine": make_forms, "planned": make_plan_story}
 
 
-def read_table(name: str) -> str:
-    """The table of that name that README shows."""
-    return README.read_text().split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->\n")[0]
+#: Tables of docs/plans.md, taken from the catalogue of targets and from the words of a verification.
+PLAN_TABLES = {"targets": make_targets, "deviations": make_deviations}
+PLANS = DOCS / "plans.md"
+
+
+def read_table(name: str, file: Path = README) -> str:
+    """The table of that name that a file shows."""
+    return file.read_text().split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->\n")[0]
+
+
+def remake(file: Path, makers: Mapping[str, Callable[[], str]]) -> None:
+    """Every table and story of a file as it would be today."""
+    text = file.read_text()
+    for name, make in makers.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}{make()}{end}{rest.partition(end)[2]}"
+    file.write_text(text)
 
 
 def take_pictures(chromium: str) -> None:
@@ -251,10 +267,8 @@ def _wait_for(address: str) -> None:
 
 
 if __name__ == "__main__":
-    text = README.read_text()
-    for name, make in {**TABLES, **STORIES}.items():
-        text = text.replace(read_table(name), make())
-    README.write_text(text)
+    remake(README, {**TABLES, **STORIES})
+    remake(PLANS, PLAN_TABLES)
     browser_path = which("chromium") or os.environ.get("CHROMIUM")
     if browser_path:
         take_pictures(browser_path)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,13 @@ def name_file(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def find_imports(path: Path) -> Iterator[tuple[str, bool]]:
+@cache
+def find_imports(path: Path) -> tuple[tuple[str, bool], ...]:
     """Every imported module of a file, "package.name" for names taken from a package, and whether only type checkers see it."""
+    return tuple(_list_imports(path))
+
+
+def _list_imports(path: Path) -> Iterator[tuple[str, bool]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for_types = {
         id(node)
@@ -91,6 +97,7 @@ def find_imports(path: Path) -> Iterator[tuple[str, bool]]:
             yield from ((f"{node.module}.{alias.name}", id(node) in for_types) for alias in node.names)
 
 
+@cache
 def find_files(path: Path) -> set[Path]:
     """Files of the package that a file imports from, imports under TYPE_CHECKING and inside functions counted.
 

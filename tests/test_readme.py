@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from qanalysis import COLUMNS
-from tests.readme import DOCS, PICTURES, README, STORIES, TABLES, read_table
+from tests.readme import DOCS, PICTURES, PLAN_TABLES, PLANS, README, STORIES, TABLES, read_table
 
 PACKAGE = README.parent / "qanalysis"
 
@@ -16,6 +16,13 @@ PACKAGE = README.parent / "qanalysis"
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_in_readme_holds_the_numbers_of_today(name: str) -> None:
     assert read_table(name) == TABLES[name]()
+
+
+@pytest.mark.parametrize("name", PLAN_TABLES)
+def test_every_line_of_a_table_of_plans_is_one_of_today(name: str) -> None:
+    told = read_table(name, PLANS).splitlines()
+    assert len(told) > 2
+    assert set(told) <= set(PLAN_TABLES[name]().splitlines())
 
 
 @pytest.mark.parametrize("name", STORIES)

@@ -84,10 +84,13 @@ def name_for_gguf(names: Sequence[str]) -> dict[str, GgufName]:
     >>> name_for_gguf(["model.layers.3.mlp.experts.5.up_proj.weight"])
     {'model.layers.3.mlp.experts.5.up_proj.weight': GgufName(name='blk.3.ffn_up_exps.weight', expert=5)}
     """
-    best = dict[str, GgufName]()
-    for table in _list_tables():
-        firsts = {name: next(_translate(name, table), None) for name in names}
-        found = {name: one for name, one in firsts.items() if one is not None}
-        if len(found) > len(best):
-            best = found
-    return best
+    alike = dict[str, list[str]]()
+    for name in names:
+        alike.setdefault(_EXPERT.sub(r"\1", _NUMBER.sub("0", name, count=1)), []).append(name)
+
+    def count(table: Mapping[str, str]) -> int:
+        return sum(len(those) for those in alike.values() if next(_translate(those[0], table), None))
+
+    best = max(_list_tables(), key=count)
+    firsts = {name: next(_translate(name, best), None) for name in names}
+    return {name: one for name, one in firsts.items() if one is not None}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qanalysis.commands.options import AsJson
+from qanalysis.commands.plan_file import read_plan
 from qanalysis.notation import escape, shorten
 
 if TYPE_CHECKING:
@@ -63,28 +64,13 @@ def recipe(
         raise ValueError(f"--target is missing; give one of {', '.join(one.name for one in TARGETS)}")
     back_end = find_target(target)
     made = _write(back_end, read_plan(plan), partial=partial, source=source)
-    for path in _place_files(out or [], made.files):
+    for path in _place_files(out or [], made.files, plan):
         print_note(f"wrote {path}")
     if as_json:
         typer.echo(_describe(made))
     elif not out:
         typer.echo(made.files[0].text, nl=not made.files[0].text.endswith("\n"))
     _tell(made)
-
-
-def read_plan(path: Path) -> Plan:
-    """The plan that a file holds; ValueError where it holds something else."""
-    from qanalysis.plans.plan import Plan
-    from qanalysis.reports.report import read_result
-    from qanalysis.results.document import kind_of
-
-    found = read_result(path)
-    if isinstance(found, Plan):
-        return found
-    raise ValueError(
-        f"{path}: holds a result of `qanalysis {kind_of(found).command}`, not a plan; make one of rows of a sweep with "
-        "`qanalysis plan ROWS --budget-bpw 4.5 --out plan.json`"
-    )
 
 
 def _write(back_end: Target, plan: Plan, *, partial: bool, source: str | None) -> Recipe:
@@ -97,20 +83,26 @@ def _write(back_end: Target, plan: Plan, *, partial: bool, source: str | None) -
         return back_end.write(plan, partial=partial, source=opened)
 
 
-def _place_files(targets: Sequence[str], files: Sequence[RecipeFile]) -> list[Path]:
+def _place_files(targets: Sequence[str], files: Sequence[RecipeFile], plan: Path) -> list[Path]:
     """Writes the files where --out says: into a folder all of them, to a file the first; returns what was written.
 
-    All places are checked before the first file is written.
+    All places are checked before the first file is written; the plan itself is none.
     """
+    from qanalysis.reports.terminal import print_note
     from qanalysis.results.files import check_targets, write_whole
 
     jobs: list[tuple[Path, RecipeFile]] = []
     for target in targets:
-        if target.endswith(("/", "\\")) or Path(target).is_dir():
-            Path(target).mkdir(exist_ok=True)
+        if _is_folder(target, several=len(files) > 1):
+            if Path(target).parent.is_dir():
+                Path(target).mkdir(exist_ok=True)
             jobs += [(Path(target) / file.name, file) for file in files]
-        else:
-            jobs.append((Path(target), files[0]))
+            continue
+        jobs.append((Path(target), files[0]))
+        if Path(target).resolve() == plan.resolve():
+            raise ValueError(f"--out {target}: is the plan itself; choose another file")
+        if len(files) > 1:
+            print_note(f"{target} is the first of {len(files)} files; give a folder to have {files[1].name} too")
     paths = check_targets(
         [path for path, _file in jobs], suffixes=tuple({path.suffix.lower() for path, _file in jobs}), what="a recipe"
     )
@@ -118,6 +110,14 @@ def _place_files(targets: Sequence[str], files: Sequence[RecipeFile]) -> list[Pa
         with write_whole(path) as stream:
             stream.write(file.text.encode())
     return paths
+
+
+def _is_folder(target: str, *, several: bool) -> bool:
+    """Whether a place is a folder: one that is there, one that is written so, or one without a suffix where several
+    files go.
+    """
+    path = Path(target)
+    return path.is_dir() or target.endswith(("/", "\\")) or (several and not path.suffix and not path.exists())
 
 
 def _describe(made: Recipe) -> str:
@@ -136,7 +136,7 @@ def _tell(made: Recipe) -> None:
         print_note(note)
     if not made.unexpressed:
         return
-    count = len(made.unexpressed)
+    count = len({one.tensor for one in made.unexpressed})
     print_note(f"{count} tensor{'s' * (count > 1)} of the plan can not be expressed:")
     grouped: dict[tuple[str, str], list[Unexpressed]] = {}
     for one in made.unexpressed:

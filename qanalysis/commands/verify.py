@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, Any
 
 import typer
 
 from qanalysis.commands.deliver import check_outputs
 from qanalysis.commands.gating import GitHub, deliver_gated
-from qanalysis.commands.options import MISSED, AsJson, Outputs, Partial, Source
-
-if TYPE_CHECKING:
-    from qanalysis.plans.plan import Plan
+from qanalysis.commands.options import MISSED, AsJson, Outputs, Partial, Source, cancel_on_interrupt, stop
+from qanalysis.commands.plan_file import read_plan
 
 Maps = Annotated[
     list[str] | None,
@@ -32,6 +30,14 @@ def verify(
         str | None,
         typer.Option("--float", metavar="SOURCE", help="The float model: also hold the error of every tensor to plan."),
     ] = None,
+    allow: Annotated[
+        float,
+        typer.Option(
+            metavar="DB",
+            help="How much lower than planned the SQNR of weights may be. Tools that round for the sake of the outputs "
+            "(GPTQ, AWQ) need a few.",
+        ),
+    ] = 0.5,
     name_maps: Maps = None,
     partial: Partial = False,
     github: GitHub = False,
@@ -51,38 +57,30 @@ def verify(
     from qanalysis.checkpoints.catalogue import open_checkpoint
     from qanalysis.comparisons.maps import parse_maps
     from qanalysis.comparisons.verify import verify_plan
+    from qanalysis.reports.terminal import show_steps
     from qanalysis.reports.verify_sections import list_deviations
 
     targets = check_outputs(out)
+    if not 0 <= allow < float("inf"):
+        raise ValueError(f"--allow {allow:g}: must be a number of dB, 0 or more")
     maps = parse_maps(name_maps or [])
     planned = read_plan(plan)
     with (
         open_checkpoint(file, partial=partial) as opened,
         nullcontext() if original is None else open_checkpoint(original, partial=partial) as source,
     ):
-        table = verify_plan(planned, opened, source, maps=maps)
+        with cancel_on_interrupt() as cancel, show_steps() as advance:
+            asked: dict[str, Any] = {"on_progress": advance} if advance else {}
+            table = verify_plan(planned, opened, source, maps=maps, allowed_db=allow, cancel=cancel, **asked)
+        if not table.complete:
+            stop(
+                f"cancelled after {len(table)} tensors; nothing is written, since what was not looked at is not proven"
+            )
         deviations = list_deviations(table)
         deliver_gated(table, targets, as_json=as_json, github=github, file=file, findings=deviations)
     if deviations:
         _tell_deviations(deviations)
         raise typer.Exit(MISSED)
-
-
-def read_plan(path: Path) -> Plan:
-    """The plan of a file; ValueError where it holds another result."""
-    from qanalysis.plans.row import PlanRow
-    from qanalysis.reports.report import read_result
-    from qanalysis.results.document import kind_of
-
-    found = read_result(path)
-    if found.row_type is not PlanRow:
-        raise ValueError(
-            f"{path}: holds a result of `qanalysis {kind_of(found).command}`, a plan is expected; make one with "
-            f"`{PlanRow.KIND.again}`"
-        )
-    if not found.more.get("assignments"):
-        raise ValueError(f"{path}: holds the rows of a plan alone; give the .json or .parquet of the plan")
-    return cast("Plan", found)
 
 
 def _tell_deviations(deviations: list[tuple[str, str]], most: int = 10) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,12 +13,14 @@ from qanalysis.comparisons.pair import Pair
 from qanalysis.comparisons.reading import RowReader, Side
 from qanalysis.sums import ErrorStats
 
-#: Elements that are compared at once: their float64 copies take some 40 MB.
-_AT_ONCE = 1 << 20
+#: Elements that are read at once, 4 MB of each side, and those that are compared at once, which stay in cache.
+_AT_ONCE, _IN_CACHE = 1 << 20, 1 << 16
 #: Rows that are looked at to find the order in which they lie.
 _ROWS_TRIED, _ELEMENTS_TRIED = 64, 1 << 20
 #: Another way must leave at most this share of the error energy of the likeliest one to be taken instead.
 _CLEARLY_LESS = 0.5
+#: Rows in a wrong order have twice the energy of A as their error: below this share of it no other order is tried.
+_SURELY = 0.25
 
 
 @dataclass(slots=True)
@@ -35,35 +38,48 @@ class Tally:
     row_largest: Doubles = field(init=False)
     column_energy: Doubles = field(init=False)
     column_largest: Doubles = field(init=False)
+    _work: Doubles = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.row_energy, self.row_largest = np.zeros(self.rows), np.zeros(self.rows)
         self.column_energy, self.column_largest = np.zeros(self.columns), np.zeros(self.columns)
+        step = min(self.rows, max(1, _IN_CACHE // max(self.columns, 1)))
+        self._work = np.empty((3, step, self.columns))
 
     def add(self, first: int, x: Floats, y: Floats) -> None:
         """Count in rows of A and of B, (rows, columns), that begin with the row `first`."""
-        original, e = x.astype(np.float64), y.astype(np.float64)
+        step = self._work.shape[1]
+        for begin in range(0, len(x), step):
+            self._add(first + begin, x[begin : begin + step], y[begin : begin + step])
+
+    def _add(self, first: int, x: Floats, y: Floats) -> None:
+        original, e, work = self._work[:, : len(x)]
+        np.copyto(original, x)
         with np.errstate(invalid="ignore"):  # infinity less infinity
-            e -= original
-        lost = 0
-        if not np.isfinite(e).all():
-            lost = self._leave_out(x, y, original, e)
+            np.subtract(y, original, out=e)
+        lost = 0 if np.isfinite(e.sum()) else self._leave_out(x, y, original, e)
         place = slice(first, first + len(x))
-        self.row_energy[place] = energy = np.einsum("ij,ij->i", e, e)
-        self.column_energy += np.einsum("ij,ij->j", e, e)
-        magnitude = np.abs(original)
-        self.row_largest[place] = magnitude.max(axis=1, initial=0.0)
-        np.maximum(self.column_largest, magnitude.max(axis=0, initial=0.0), out=self.column_largest)
-        flat, flat_e = original.reshape(-1), e.reshape(-1)
+        np.multiply(e, e, out=work)
+        self.row_energy[place] = work.sum(axis=1)
+        self.column_energy += work.sum(axis=0)
+        np.abs(original, out=work)
+        self.row_largest[place] = work.max(axis=1, initial=0.0)
+        np.maximum(self.column_largest, work.max(axis=0, initial=0.0), out=self.column_largest)
+        np.multiply(work, work, out=work)
+        sum_x2 = float(work.sum())
+        np.multiply(original, e, out=work)  # no product of BLAS: its threads wait for each other on a busy machine
+        signal = original != 0.0
         self.stats += ErrorStats(
             count=x.size - lost,
             non_finite=lost,
-            sum_x=float(flat.sum()),
-            sum_x2=float(flat @ flat),
-            sum_e=float(flat_e.sum()),
-            sum_e2=float(energy.sum()),
-            sum_xe=float(flat @ flat_e),
-            max_abs_e=float(np.abs(flat_e).max(initial=0.0)),
+            relative_count=int(np.count_nonzero(signal)),
+            zeroed=int(np.count_nonzero(signal & (y == 0.0))),
+            sum_x=float(original.sum()),
+            sum_x2=sum_x2,
+            sum_e=float(e.sum()),
+            sum_e2=float(self.row_energy[place].sum()),
+            sum_xe=float(work.sum()),
+            max_abs_e=float(max(e.max(initial=0.0), -e.min(initial=0.0))),
         )
 
     def _leave_out(self, x: Floats, y: Floats, original: Doubles, e: Doubles) -> int:
@@ -106,7 +122,10 @@ def settle_order(pair: Pair, a: Side, b: Side) -> tuple[Pair, str]:
     tried = [one for one in (pair, *pair.others) if one.fits]
     if len(tried) < 2:
         return replace(pair if not tried else tried[0], others=()), ""
-    energies = [_try(one, a, b) for one in tried]
+    energy, signal = _try(tried[0], a, b)
+    if energy < _SURELY * signal:
+        return replace(tried[0], others=()), ""
+    energies = [energy, *(_try(one, a, b)[0] for one in tried[1:])]
     best = int(np.argmin(energies))
     if energies[best] >= _CLEARLY_LESS * energies[0]:
         return replace(tried[0], others=()), ""
@@ -114,18 +133,20 @@ def settle_order(pair: Pair, a: Side, b: Side) -> tuple[Pair, str]:
     return found, f"{_describe(found)}, as found by trial"
 
 
-def _try(pair: Pair, a: Side, b: Side) -> float:
+def _try(pair: Pair, a: Side, b: Side) -> tuple[float, float]:
+    """Energies of the error and of A over some rows."""
     if pair.a is None or pair.b is None:
-        return float("inf")
+        return math.inf, 0.0
     ours, theirs = a.open(pair.a), b.open(pair.b)
     most = max(1, min(_ROWS_TRIED, _ELEMENTS_TRIED // max(ours.columns, 1)))
     places = np.arange(ours.rows)
     if places.size > most:
         places = np.sort(np.random.default_rng(0).choice(ours.rows, most, replace=False))
-    e = theirs.read_some(places).astype(np.float64)
+    x, e = ours.read_some(places).astype(np.float64), theirs.read_some(places).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        e -= ours.read_some(places)
-    return float(np.square(e[np.isfinite(e)]).sum())
+        e -= x
+    fine = np.isfinite(e)
+    return float(np.square(e[fine]).sum()), float(np.square(x[fine]).sum())
 
 
 def _describe(pair: Pair) -> str:

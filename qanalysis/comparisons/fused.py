@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.comparisons.names import Key
-from qanalysis.comparisons.pair import find_sizes
+from qanalysis.comparisons.pair import as_stack, find_sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _find_parts(
     experts = whole.shape[0] if expert is None and len(whole.shape) == 3 else 1
     together = [known.get(Key(text, expert)) for text in texts]
     if all(together):
-        parts = [FusedPart(info, slot) for info, slot in zip(together, rule.slots, strict=True) if info]
+        parts = [FusedPart(as_stack(info), slot) for info, slot in zip(together, rule.slots, strict=True) if info]
     elif Key(texts[0], 0) in known and expert is None:
         # A bias of a stack has an axis of experts, too.
         experts = whole.shape[0] if len(whole.shape) > 1 else 1

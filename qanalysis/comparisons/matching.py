@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from qanalysis.checkpoints.source import ModelFacts, TensorInfo
 from qanalysis.comparisons.fused import Fusion, find_fusions
 from qanalysis.comparisons.maps import Renaming, rename
-from qanalysis.comparisons.names import Key, Spelled, is_gguf_style, make_key, spell
-from qanalysis.comparisons.pair import Pair, Part
+from qanalysis.comparisons.names import Key, Spelled, is_gguf_style, make_key, name_module, spell, strip_prefix
+from qanalysis.comparisons.pair import Pair, Part, as_stack
 from qanalysis.comparisons.row_order import Ways, list_expert_ways, list_fused_ways, list_whole_ways
 
 __all__ = ["Pair", "Part", "match_tensors"]
@@ -18,6 +19,10 @@ _NOTHING = ModelFacts()
 #: What a model's output is called that may be tied to its embedding.
 _OUTPUTS, _EMBEDDINGS = ("output", "lm_head", "embed_out"), ("token_embd", "embed_tokens", "wte", "embed_in")
 _FEWEST_ALIKE = 2
+#: What quantizers of ONNX Runtime write behind the name of a weight: QDQ, MatMulNBits by width and block.
+_QUANTIZED = re.compile(r"(?:_quantized|_Q[248](?:G[0-9]{1,9})?)$")
+#: Operations of which a module has one.
+_MULTIPLIES = re.compile(r"MatMul|Gemm|Conv|Gather")
 _Choice = Callable[[Spelled], Key | None]
 
 
@@ -60,7 +65,10 @@ class _Side:
         self.open = {info.name: info for info in self.tensors}
         self.is_gguf = is_gguf_style(self.open)
         found = spell(list(dict.fromkeys(self.names.get(name, name) for name in self.open)))
-        self.spelled = {name: found[self.names.get(name, name)] for name in self.open}
+        self.spelled = {
+            name: replace(found[self.names.get(name, name)], graph=_name_in_graph(info))
+            for name, info in self.open.items()
+        }
 
     def index(self, choose: _Choice) -> dict[Key, TensorInfo]:
         """The open tensors by a key that no other tensor of this source has."""
@@ -91,8 +99,10 @@ class _Matching:
     def match(self) -> None:
         """All ways, the surest first."""
         self._match_same()
+        self._match_suffixes()
         self._match_keys(_choose_plain, "prefix")
         self._match_constant_prefix()
+        self._match_graph()
         for choose, word in ((_choose_plain, ""), (_choose_gguf, self._style)):
             self._match_fused(choose, word)
         self._match_keys(_choose_gguf, self._style)
@@ -123,6 +133,17 @@ class _Matching:
             if info.name in own:
                 self._pair(own[info.name], info, "alias")
 
+    def _match_suffixes(self) -> None:
+        """The same name but for what ONNX Runtime's quantizers put behind the names of weights."""
+        for info in list(self.b.open.values()):
+            stem = _QUANTIZED.sub("", info.name)
+            if stem in self.a.open and stem != info.name:
+                self._pair(self.a.open[stem], info, "suffix")
+        for info in list(self.a.open.values()):
+            stem = _QUANTIZED.sub("", info.name)
+            if stem in self.b.open and stem != info.name:
+                self._pair(info, self.b.open[stem], "suffix")
+
     def _match_keys(self, choose: _Choice, word: str) -> None:
         """One key, which only one tensor of each source has."""
         ours = self.a.index(choose)
@@ -130,6 +151,14 @@ class _Matching:
         for key, info in ours.items():
             if key in theirs:
                 self._pair(info, theirs[key], word)
+
+    def _match_graph(self) -> None:
+        """Weights that a graph gave names of its own, by the modules that their operations stand for."""
+        for named, numbered, is_a in ((self.a, self.b, True), (self.b, self.a, False)):
+            known = named.index(_choose_plain)
+            for key, info in numbered.index(lambda one: one.graph).items():
+                if key in known:
+                    self._pair(*((known[key], info) if is_a else (info, known[key])), "graph")
 
     def _match_constant_prefix(self) -> None:
         """The same names behind one prefix, whatever it is, where more than one tensor shows it."""
@@ -154,7 +183,7 @@ class _Matching:
         """One tensor of a source is several of the other, one below the other."""
         for whole, parts, is_a in ((self.b, self.a, False), (self.a, self.b, True)):
             known = parts.index(choose)
-            for info in list(whole.open.values()):
+            for info in map(as_stack, list(whole.open.values())):
                 key = choose(whole.spelled[info.name])
                 found = find_fusions(info, key, known) if key else None
                 if found is not None and all(one.info.name in parts.open for one in found.parts):
@@ -177,9 +206,12 @@ class _Matching:
             taken = set()
             for info in list(parts.open.values()):
                 key = choose(parts.spelled[info.name])
-                stack = stacks.get(Key(key.text)) if key is not None and key.expert is not None else None
-                ways = list_expert_ways(stack, info, key.expert or 0) if stack and key else None
-                if stack is None or ways is None:
+                found = stacks.get(Key(key.text)) if key is not None and key.expert is not None else None
+                if found is None or key is None:
+                    continue
+                stack = as_stack(found)
+                ways = list_expert_ways(stack, info, key.expert or 0)
+                if ways is None:
                     continue
                 told = ", ".join(filter(None, (word, "stacked")))
                 self._add(ways, stack, info, flip=not is_a, word=told)
@@ -231,6 +263,13 @@ class _Matching:
         found = [*self.pairs, *alone]
         found.sort(key=lambda pair: places[pair.a.info.name] if pair.a else 0)
         return [*found, *(Pair(None, Part(info)) for info in self.b.open.values())]
+
+
+def _name_in_graph(info: TensorInfo) -> Key | None:
+    """The weight of the module that a node stands for which multiplies with a tensor, or looks rows of it up."""
+    nodes = [one.node for one in info.consumers if _MULTIPLIES.search(one.operation)]
+    module = name_module(nodes[0]) if nodes and info.role != "bias" else ""
+    return make_key(strip_prefix(f"{module}.weight")) if module else None
 
 
 def _choose_plain(one: Spelled) -> Key:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.comparisons.rows import Rows
-from qanalysis.quantizers.matrix_view import MatrixView
+from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
+
+_STACKED = MatrixView((0, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,15 @@ class Pair:
         return self.a is not None and self.b is not None and self.a.sizes == self.b.sizes
 
 
+def as_stack(info: TensorInfo) -> TensorInfo:
+    """A tensor of three axes that its name tells to be a stack of matrices, whose rows are then those of all matrices.
+
+    >>> find_sizes(as_stack(TensorInfo("experts.w1", (2, 4, 3), "float32", 96)))
+    (8, 3)
+    """
+    return replace(info, view=_STACKED) if len(info.shape) == 3 and info.view == ALONG_FIRST else info
+
+
 def find_sizes(info: TensorInfo) -> tuple[int, int]:
     """Rows and columns of a tensor; a vector, a single row, and biases of a stack are one column."""
     if is_column(info):
@@ -60,8 +71,3 @@ def is_column(info: TensorInfo) -> bool:
     if len(info.shape) < 2 or info.role == "bias" or math.prod(info.shape) == 0:
         return True
     return info.view.sizes(info.shape)[0] == 1
-
-
-def turn_view(info: TensorInfo) -> TensorInfo:
-    """A tensor of two axes with rows and columns of its matrix exchanged."""
-    return replace(info, view=MatrixView((0,) if info.view.settle(info.shape).rows == (1,) else (1,)))

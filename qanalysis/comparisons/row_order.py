@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qanalysis.checkpoints.source import ModelFacts, TensorInfo
 from qanalysis.comparisons.fused import FusedPart, Fusion
 from qanalysis.comparisons.names import Key
-from qanalysis.comparisons.pair import Part, find_sizes, turn_view
+from qanalysis.comparisons.pair import Part, find_sizes
 from qanalysis.comparisons.rows import Cut, Rows, turn_heads
+from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
 #: Architectures whose q and k the converter of llama.cpp turns, in its words and in those of config.json.
 _TURNED = {
@@ -31,9 +32,13 @@ _BY_HEADS = re.compile(r"query_key_value|wqkv")
 
 @dataclass(frozen=True, slots=True)
 class Lie:
-    """Which rows of a tensor are taken in which order, and whether its matrix is the other way round."""
+    """Which rows of a tensor are taken in which order.
+
+    `view` is how it is a matrix, None for its own; `turned` says that its rows are the other's columns.
+    """
 
     rows: Rows | None = None
+    view: MatrixView | None = None
     turned: bool = False
 
     @property
@@ -43,7 +48,7 @@ class Lie:
 
     def take(self, info: TensorInfo) -> Part:
         """The rows of a tensor."""
-        return Part(turn_view(info) if self.turned else info, self.rows)
+        return Part(info if self.view is None else replace(info, view=self.view), self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ def list_whole_ways(
     """The ways for two whole tensors, the likeliest first; `keys` are their names in GGUF, `gguf` whether that is how
     their sources spell.
     """
-    straight = _list_transposed(a, b)
+    straight = _list_straight(a, b)
     text = next((key.text for key in keys if key is not None), "")
     turned = [gguf[0] or bool(_META.search(a.name)), gguf[1] or bool(_META.search(b.name))]
     if turned[0] == turned[1] or find_sizes(a)[0] != find_sizes(b)[0]:
@@ -87,26 +92,49 @@ def list_whole_ways(
     return [*ways, *straight] if likely and knows else [*straight, *ways]
 
 
-def _list_transposed(a: TensorInfo, b: TensorInfo) -> Ways:
-    """As both lie; where the sizes are exchanged, and for squares that are seen differently, also turned."""
-    if len(a.shape) != 2 or len(b.shape) != 2 or "bias" in (a.role, b.role):
-        return [Way()]
+def _list_straight(a: TensorInfo, b: TensorInfo) -> Ways:
+    """As both lie; where that gives matrices of two sizes, with one view for both, or with one of them turned."""
     ours, theirs = find_sizes(a), find_sizes(b)
-    turned = Way(Lie(), Lie(turned=True))
     if ours == theirs:
-        return [Way(), turned] if ours[0] == ours[1] and a.view.rows != b.view.rows else [Way()]
-    return [turned] if ours == theirs[::-1] else [Way()]
+        is_square = a.shape == b.shape and a.view.settle(a.shape) != b.view.settle(b.shape) and ours[1] > 1
+        return [Way(), _align(a, b)] if is_square else [Way()]
+    if a.numel == b.numel and (a.shape[-1:] == b.shape[-1:] or _squeeze(a.shape) == _squeeze(b.shape)):
+        return [_align(a, b)]
+    if len(a.shape) == len(b.shape) == 2 and a.shape == b.shape[::-1]:
+        return [Way(Lie(), _turn(b))]
+    if len(a.shape) == len(b.shape) == 3 and a.shape == (b.shape[0], b.shape[2], b.shape[1]):
+        plain, turned = Lie(view=MatrixView((0, 1))), Lie(view=MatrixView((0, 2)), turned=True)
+        return [Way(turned, plain)] if a.view.rows != (0, 1) else [Way(plain, turned)]
+    return [Way()]
+
+
+def _turn(info: TensorInfo) -> Lie:
+    """A tensor of two axes with rows and columns of its matrix exchanged."""
+    return Lie(view=MatrixView((0,) if info.view.settle(info.shape).rows == (1,) else (1,)), turned=True)
+
+
+def _align(a: TensorInfo, b: TensorInfo) -> Way:
+    """Two tensors whose elements follow each other alike, seen as one of them is."""
+    if "bias" in (a.role, b.role):
+        return Way(Lie(view=MatrixView(())), Lie(view=MatrixView(())))
+    model = b if a.view == ALONG_FIRST else a
+    settled = model.view.settle(model.shape)
+    view = MatrixView(settled.rows, settled.fold or model.shape)
+    return Way(Lie(view=view), Lie()) if model is b else Way(Lie(), Lie(view=view))
+
+
+def _squeeze(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
 
 
 def _list_heads(rows: int, facts: Sequence[ModelFacts], *, of_keys: bool) -> list[int]:
-    """In how many heads so many rows may lie: those that a source states, else those of usual widths."""
+    """In how many heads so many rows may lie: those that a source states, then those of usual widths."""
     widths = [one.head_width for one in facts if one.head_width]
     stated = [rows // width for width in widths if rows % width == 0]
     stated += [one.kv_heads if of_keys else one.heads for one in facts]
     fitting = [heads for heads in dict.fromkeys(stated) if heads and rows % (2 * heads) == 0]
-    if fitting:
-        return fitting
-    return [rows // width for width in _WIDTHS if rows % width == 0 and rows >= width]
+    usual = [rows // width for width in _WIDTHS if rows % width == 0 and rows >= width]
+    return list(dict.fromkeys([*fitting, *usual]))
 
 
 def _list_widths(rows: Sequence[int], facts: Sequence[ModelFacts], queries: int) -> list[int]:
@@ -115,7 +143,7 @@ def _list_widths(rows: Sequence[int], facts: Sequence[ModelFacts], queries: int)
     stated = [one.head_width for one in facts]
     stated += [queries // one.heads for one in facts if one.heads and queries % one.heads == 0]
     fitting = [width for width in dict.fromkeys(stated) if width and whole % width == 0]
-    return fitting or [width for width in _WIDTHS if whole % width == 0]
+    return list(dict.fromkeys([*fitting, *(width for width in _WIDTHS if whole % width == 0)]))
 
 
 def _order_by_heads(info: TensorInfo, rows: int, facts: Sequence[ModelFacts]) -> tuple[bool, list[Rows]]:
@@ -197,10 +225,10 @@ def list_expert_ways(stack: TensorInfo, one: TensorInfo, expert: int) -> Ways | 
     """The ways for one matrix of a stack and the tensor that is this expert elsewhere; None where it is none."""
     total, columns = find_sizes(stack)
     rows, width = find_sizes(one)
-    turned = width != columns and rows == columns and len(one.shape) == 2
-    if turned:
-        rows, width = width, rows
+    second = Lie()
+    if width != columns and rows == columns and len(one.shape) == 2:
+        rows, width, second = width, rows, _turn(one)
     if width != columns or not rows or total % rows or not (expert + 1) * rows <= total:
         return None
     taken = Rows.between(expert * rows, (expert + 1) * rows, total=total, told=f"expert {expert}")
-    return [Way(Lie(taken), Lie(turned=turned))]
+    return [Way(Lie(taken), second)]

@@ -39,11 +39,10 @@ def find_type_faults(scheme: Scheme, part: Part) -> Iterator[Fault]:
         return
     if found.bits is not None and found.bits != scheme.format.bits:
         yield "bits", f"{scheme.format.bits} bits are planned, the file has {info.stored}"
-        return
     grouping, symmetric = found.grouping, found.symmetric
     if scheme.format.is_integer and found.format in _INTEGER_BLOCKS:
         grouping, symmetric = _BLOCK, _INTEGER_BLOCKS[found.format][1]
-    elif found.format and not _is_same_format(wanted, found):
+    elif found.bits == scheme.format.bits and found.format and not _is_same_format(wanted, found):
         yield "format", f"{wanted} is planned, the file has {info.stored}"
         return
     if grouping and not _is_same_grouping(str(scheme.grouping), grouping, info):

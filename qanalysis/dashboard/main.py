@@ -12,13 +12,21 @@ from qanalysis.dashboard.converter import page as converter
 from qanalysis.dashboard.elements import read_theme
 from qanalysis.dashboard.layers import page as layers
 from qanalysis.dashboard.pages import Page
+from qanalysis.dashboard.plan import page as plan
 from qanalysis.dashboard.progress import tell_jobs
 from qanalysis.dashboard.sensitivity import page as sensitivity
 from qanalysis.dashboard.session import draw_notices, open_page
 from qanalysis.dashboard.tracker import page as tracker
 from qanalysis.dashboard.training import page as training
 
-PAGES: tuple[Page[Any], ...] = (layers.PAGE, sensitivity.PAGE, converter.PAGE, training.PAGE, tracker.PAGE)
+PAGES: tuple[Page[Any], ...] = (
+    layers.PAGE,
+    sensitivity.PAGE,
+    plan.PAGE,
+    converter.PAGE,
+    training.PAGE,
+    tracker.PAGE,
+)
 """The pages in their order; the first is the one that opens."""
 
 # Drawn here because a named icon of streamlit's would be fetched from the network.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -18,6 +19,10 @@ PointKind = Literal["hull", "greedy", "exact"]
 
 #: Sizes, evenly between the smallest and the largest, at which greedy points are looked for where the hull has none.
 _BETWEEN = 100
+#: Points of the hull that are looked for one by one where constraints tie the units.
+_BISECTED = 33
+#: Less than this part of a price is rounding, not a new point.
+_SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,22 +44,24 @@ def trace_front(
 
     `sizes` has one array of option sizes for each unit. The problem's limits, formats and chains hold for every point;
     what is drawn is a size without a limit, so that the problem has none of it. `exact` is how many optima are worked
-    out at even sizes between the others, `seconds` the most time that each of them takes; `points` is how many of the
-    hull are kept at most, evenly in size, None for all. Raises InfeasibleError where nothing keeps the constraints.
+    out at even sizes between the others; `points` is how many of the hull are kept at most, evenly in size, None for
+    all. Under constraints the hull is looked for point by point, for at most `seconds`, and as long again for the
+    exact points. Raises InfeasibleError where nothing keeps the constraints.
     """
     costs, extent = pad(problem.costs), pad(sizes)
     steps = trace_steps(costs, extent)
-    chosen = _choose_all(steps, _spread(steps.sizes, points))
-    found: list[tuple[PointKind, Codes]] = [("hull", one) for one in chosen]
+    found: list[tuple[PointKind, Codes]] = [("hull", one) for one in _choose_all(steps, _spread(steps.sizes, points))]
     found += [("greedy", one) for one in _fill_gaps(steps, costs, extent)]
     if problem.limits or problem.chains or problem.most_formats is not None:
         found = [(kind, one) for kind, one in found if problem.keeps_limits(one) and problem.keeps_order(one)]
-        found += [("exact", one) for one in _find_ends(problem, sizes, seconds)]
-    if exact:
-        ends = [problem.total(one, sizes) for _kind, one in (found[0], found[-1])]
-        targets = np.linspace(min(ends), max(ends), exact + 2)[1:-1]
-        found += [("exact", solve(_limit(problem, sizes, to), seconds=seconds).choice) for to in targets]
-    return _sort(found, costs, extent)
+        found += [("hull", one) for one in _bisect(problem, sizes, seconds)]
+    front = _sort(found, costs, extent)
+    if exact and len(front) > 1:
+        each = seconds / exact
+        targets = np.linspace(front[0].size, front[-1].size, exact + 2)[1:-1]
+        found += [("exact", solve(_limit(problem, sizes, to), seconds=each).choice) for to in targets]
+        front = _sort(found, costs, extent)
+    return front
 
 
 def _spread(sizes: Doubles, points: int | None) -> Codes:
@@ -90,13 +97,30 @@ def _limit(problem: Problem, sizes: tuple[Doubles, ...], most: float) -> Problem
     return replace(problem, limits=(*problem.limits, Limit("size", sizes, most)))
 
 
-def _find_ends(problem: Problem, sizes: tuple[Doubles, ...], seconds: float) -> list[Codes]:
-    """The smallest choice that keeps the constraints, at its least cost, and the one of least cost."""
+def _bisect(problem: Problem, sizes: tuple[Doubles, ...], seconds: float) -> list[Codes]:
+    """Points of the hull under constraints: the ends, then what is best at the price between two neighbours, widest
+    first, until none is new (Cohon 1978), there are enough or time is over.
+    """
+    ends = time.perf_counter() + seconds
     smallest = solve(problem.minimise(sizes, problem.limits), seconds=seconds)
-    return [
-        solve(_limit(problem, sizes, smallest.cost), seconds=seconds).choice,
-        solve(problem, seconds=seconds).choice,
-    ]
+    first = solve(_limit(problem, sizes, smallest.cost), seconds=seconds).choice
+    last = solve(problem, seconds=seconds).choice
+    found, open_still = [first, last], [(first, last)]
+    while open_still and len(found) < _BISECTED and time.perf_counter() < ends:
+        open_still.sort(key=lambda pair: problem.total(pair[1], sizes) - problem.total(pair[0], sizes))
+        left, right = open_still.pop()
+        saved = problem.total(left) - problem.total(right)
+        added = problem.total(right, sizes) - problem.total(left, sizes)
+        if saved <= 0 or added <= 0:
+            continue
+        rate = saved / added
+        priced = tuple(cost + rate * size for cost, size in zip(problem.costs, sizes, strict=True))
+        choice = solve(problem.minimise(priced, problem.limits), seconds=max(ends - time.perf_counter(), 0.1)).choice
+        price = problem.total(left, priced)
+        if problem.total(choice, priced) < price - _SAME * abs(price):
+            found.append(choice)
+            open_still += [(left, choice), (choice, right)]
+    return found
 
 
 def _sort(found: list[tuple[PointKind, Codes]], costs: Doubles, sizes: Doubles) -> tuple[FrontPoint, ...]:

@@ -21,16 +21,15 @@ RESOLUTION = 1e-12
 CLOSE = 5e-10
 #: Partial sums held at once; a first pass with few finds a good choice, which leaves the second less to do.
 WIDTHS = (2_000, 20_000, 100_000)
-#: Sizes are whole multiples of a part of this of a bit or a byte where their sums can be exact.
-_PARTS = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """A choice, the least that any choice costs, up to rounding."""
+    """A choice, the least that any choice costs, up to rounding, and the price of size that shows it."""
 
     choice: Codes
     bound: float
+    rate: float = 0.0
 
 
 def solve_knapsack(costs: Doubles, sizes: Doubles, most: float, *, seconds: float = np.inf) -> Found | None:
@@ -40,7 +39,9 @@ def solve_knapsack(costs: Doubles, sizes: Doubles, most: float, *, seconds: floa
     choice so far, with its bound.
     """
     ends = time.perf_counter() + seconds
-    sizes, most = _make_whole(sizes, most)
+    finite = sizes[np.isfinite(sizes)]
+    if np.array_equal(finite, np.rint(finite)):
+        most = np.floor(most)  # a sum of whole sizes is whole: no room is left that nothing can fill
     steps = trace_steps(costs, sizes)
     count = len(steps.units)
     while count >= 0 and _total(sizes, steps.choose(count)) > most:
@@ -51,28 +52,16 @@ def solve_knapsack(costs: Doubles, sizes: Doubles, most: float, *, seconds: floa
     choice = steps.choose(count)
     if count == len(steps.units):
         return Found(choice, _total(costs, choice))
-    bound = steps.costs[count] - steps.rates[count] * (most - steps.sizes[count])
+    priced = steps.costs[count] - steps.rates[count] * (most - steps.sizes[count])
     choice = _fill(costs, sizes, most, choice, steps.choose(count + 1))
+    bound = priced
     for width in WIDTHS:
-        core = _Core(costs, sizes, most, choice, steps.rates[count], bound)
-        choice, bound = core.decide(width, ends)
-        cost = _total(costs, choice)
+        core = _Core(costs, sizes, most, choice, steps.rates[count], priced)
+        choice, proven = core.decide(width, ends)
+        bound, cost = max(bound, proven), _total(costs, choice)
         if cost - bound <= max(core.resolution, CLOSE * abs(cost)) or time.perf_counter() > ends:
             break
-    return Found(choice, min(bound, _total(costs, choice)))
-
-
-def _make_whole(sizes: Doubles, most: float) -> tuple[Doubles, float]:
-    """Sizes that are whole up to rounding as exact multiples of their greatest divisor, and the most of them."""
-    finite = np.isfinite(sizes)
-    scaled = np.where(finite, sizes * _PARTS, 0.0)
-    largest = float(np.abs(scaled).max(initial=0.0))
-    whole = np.rint(scaled)
-    noise = 4 * np.finfo(float).eps * np.abs(scaled)
-    if not 0 < largest * len(sizes) < 2.0**52 or (np.abs(whole - scaled) > noise).any():
-        return sizes, most
-    divisor = int(np.gcd.reduce(whole.astype(np.int64), axis=None))
-    return np.where(finite, whole / divisor, np.inf), float(np.floor(most * _PARTS / divisor))
+    return Found(choice, min(bound, _total(costs, choice)), float(steps.rates[count]))
 
 
 def _total(figures: Doubles, choice: Codes) -> float:

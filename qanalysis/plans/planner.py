@@ -7,11 +7,13 @@ import time
 
 import numpy as np
 
-from qanalysis.arrays import Codes
+from qanalysis.plans.chain import is_one_chain, solve_chain
+from qanalysis.plans.formats import can_try_formats, solve_formats
 from qanalysis.plans.hull import pad
 from qanalysis.plans.infeasible import explain
-from qanalysis.plans.knapsack import solve_knapsack
+from qanalysis.plans.knapsack import Found, solve_knapsack
 from qanalysis.plans.problem import Limit, Problem, Solution
+from qanalysis.plans.reduction import split
 from qanalysis.plans.search import solve_program
 
 #: Relative difference of cost and bound below which a choice counts as proven.
@@ -34,42 +36,37 @@ def solve(problem: Problem, *, seconds: float = 60.0) -> Solution:
 def _find(problem: Problem, seconds: float) -> Solution | None:
     """The optimum, None where there is no choice."""
     ends = time.perf_counter() + seconds
-    kept = _drop_idle(problem)
-    solution, floor = _solve_with_one(kept, seconds)
-    if solution is not None or floor == np.inf:
-        return solution
-    found = solve_program(kept, floor=floor, seconds=max(ends - time.perf_counter(), 0.0))
-    return None if found.choice is None else _make_solution(kept, found.choice, found.bound)
-
-
-def _drop_idle(problem: Problem) -> Problem:
-    """Without constraints that every choice keeps."""
-    limits = tuple(one for one in problem.limits if sum(float(x.max()) for x in one.figures) > one.allowed)
-    formats = problem.most_formats
-    if formats is not None and len(np.unique(np.concatenate([*problem.formats, []]))) <= formats:
-        formats = None
-    chains = tuple(one for one in problem.chains if len(one) > 1)
-    return Problem(problem.costs, limits, problem.formats, formats, chains, problem.ranks)
-
-
-def _solve_with_one(problem: Problem, seconds: float) -> tuple[Solution | None, float]:
-    """The optimum with each limit alone: of all that is asked for where it keeps the rest too, else a bound of it.
-
-    The bound is infinite where one limit alone allows nothing.
-    """
-    floor = -np.inf
-    costs = pad(problem.costs)
-    for limit in problem.limits or (Limit("nothing", problem.costs, math.inf),):
-        found = solve_knapsack(costs, pad(limit.figures), limit.allowed, seconds=seconds)
+    choice, bound = np.zeros(len(problem.costs), np.int64), 0.0
+    parts = split(problem)
+    if parts is None:
+        return None
+    for part in parts:
+        found = _find_part(part.problem, ends)
         if found is None:
-            return None, np.inf
-        if problem.keeps_limits(found.choice) and problem.keeps_order(found.choice):
-            return _make_solution(problem, found.choice, found.bound), found.bound
-        floor = max(floor, found.bound)
-    return None, floor
-
-
-def _make_solution(problem: Problem, choice: Codes, bound: float) -> Solution:
+            return None
+        part.place(found.choice, choice)
+        bound += found.bound
     cost = problem.total(choice)
-    bound = min(bound, cost)
-    return Solution(choice, cost, bound, cost - bound <= GAP * abs(cost))
+    noise = 4 * np.finfo(float).eps * math.fsum(abs(one[at]) for one, at in zip(problem.costs, choice, strict=True))
+    return Solution(choice, cost, min(bound, cost), cost - bound <= max(GAP * abs(cost), noise))
+
+
+def _find_part(problem: Problem, ends: float) -> Found | None:
+    """The choice of least cost with its bound, None where there is none.
+
+    The optimum within one limit alone is that of all constraints where it keeps the others too, else it is a bound.
+    """
+    if is_one_chain(problem):
+        return solve_chain(problem)
+    floor, costs = -np.inf, pad(problem.costs)
+    simple = len(problem.limits) <= 1 and not problem.chains and problem.most_formats is None
+    for limit in problem.limits or (Limit("", problem.costs, math.inf),):
+        left = ends - time.perf_counter()
+        found = solve_knapsack(costs, pad(limit.figures), limit.allowed, seconds=left if simple else left / 10)
+        if found is None or (problem.keeps_limits(found.choice) and problem.keeps_order(found.choice)):
+            return found
+        floor = max(floor, found.bound)
+    if can_try_formats(problem):
+        return solve_formats(problem, seconds=ends - time.perf_counter())
+    best = solve_program(problem, floor=floor, seconds=max(ends - time.perf_counter(), 0.0))
+    return None if best.choice is None else Found(best.choice, best.bound)

@@ -124,7 +124,8 @@ def _draw_samples(candidates: Candidates, cells: Mapping[int, Mapping[str, Any]]
     values = np.array([cells[place][parts] for place in cells], np.float64)
     samples = len(wholes)
     draws = max(min(DRAWS, _MOST_CELLS // samples), least)
-    weights = np.random.default_rng(seed).multinomial(samples, np.full(samples, 1 / samples), size=draws)
+    generator = np.random.default_rng(seed)
+    weights = generator.multinomial(samples, np.full(samples, 1 / samples), size=draws).astype(np.float64)
     costs = np.asarray(candidates.objective.costs, np.float64)
     own = costs[list(cells)][:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -137,6 +138,9 @@ def _draw_samples(candidates: Candidates, cells: Mapping[int, Mapping[str, Any]]
         note += (
             f"; the document keeps {samples} of {damages['measured']}, so that intervals are wider than they need be"
         )
+    lacking = sum(len(one.schemes) for one in candidates.options) - len(cells)
+    if lacking:
+        note += f"; {lacking} candidates have no samples in the document and stay as they are"
     return Drawn("samples", note, costs, {place: at for at, place in enumerate(cells)}, moved)
 
 

@@ -7,17 +7,18 @@ nothing is drawn, and a plan of them has no stability.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.plans.candidates import Candidates, Options
 from qanalysis.plans.planner import solve
-from qanalysis.plans.problem import InfeasibleError, Problem
+from qanalysis.plans.problem import InfeasibleError, Problem, Solution
 from qanalysis.plans.redrawing import draw_scores, read_ends
 from qanalysis.quantizers.scheme import Scheme
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from qanalysis.plans.units import Unit
 
 RESAMPLES = 20
-#: Seconds that one plan from resampled scores may take; the best one until then counts.
-_SECONDS = 2.0
+#: Seconds that all plans from resampled scores may take together; of each the best one until then counts.
+_SECONDS = 10.0
 _ENDS = (0.025, 0.975)
 
 Method = Literal["samples", "intervals", "none"]
@@ -108,19 +109,24 @@ def measure_stability(
     costs = {name: (float(low), float(high)) for name, (low, high) in known.items() if np.isfinite([low, high]).all()}
     if drawn.method == "none":
         return Stability("none", drawn.note, costs=costs)
-    plans = [_solve_drawn(problem, units, drawn.take(number)) for number in range(resamples)]
-    made = [plan for plan in plans if plan is not None]
+    low, high = np.quantile(drawn.total(chosen), _ENDS)
+    template = _Template.of(problem, units)
+    if not template.depends:
+        note = f"{drawn.note}; the plan is made by other figures, so that it does not depend on them"
+        return Stability("none", note, seed=seed, costs=costs, objective=(float(low), float(high)))
+    found = list(_solve_all(template, [drawn.take(number) for number in range(resamples)]))
+    made = [solution.choice for solution in found if solution is not None]
     kept = {
         member.tensor.name: _count(member, int(at), [int(plan[place]) for plan in made], resamples)
         for place, (unit, at) in enumerate(zip(units, choice, strict=True))
         for member in unit.members
     }
-    low, high = np.quantile(drawn.total(chosen), _ENDS)
     for name, place in zip(names, chosen, strict=True):
         ends_drawn = np.quantile(drawn.total([place]), _ENDS)
         costs.setdefault(name, (float(ends_drawn[0]), float(ends_drawn[1])))
     failed = resamples - len(made)
-    return Stability(drawn.method, drawn.note, resamples, seed, failed, kept, costs, (float(low), float(high)))
+    note = f"{drawn.note}{_tell_unproven(found)}"
+    return Stability(drawn.method, note, resamples, seed, failed, kept, costs, (float(low), float(high)))
 
 
 def _count(member: Options, own: int, others: Sequence[int], resamples: int) -> Kept:
@@ -130,27 +136,69 @@ def _count(member: Options, own: int, others: Sequence[int], resamples: int) -> 
     return Kept(counts[member.schemes[own]], same, resamples, dict(counts.most_common()))
 
 
-def _solve_drawn(problem: Problem, units: Sequence[Unit], scores: Doubles) -> Codes | None:
-    """The choice by drawn scores, (rows,); None where no choice keeps the limits."""
-    point = [np.sum([one.costs for one in unit.members], axis=0) for unit in units]
-    fresh = [np.sum([scores[list(one.places)] for one in unit.members], axis=0) for unit in units]
-    redrawn = replace(
-        problem,
-        costs=_redraw(problem.costs, point, fresh),
-        limits=tuple(replace(one, figures=_redraw(one.figures, point, fresh)) for one in problem.limits),
-    )
-    try:
-        return solve(redrawn, seconds=_SECONDS).choice
-    except InfeasibleError:
-        return None
+def _tell_unproven(found: Sequence[Solution | None]) -> str:
+    gaps = [one.gap for one in found if one is not None and not one.is_proven]
+    if not gaps:
+        return ""
+    return f"; {len(gaps)} of {len(found)} plans ran out of time, proven to within {max(gaps):.2g} of their optima"
 
 
-def _redraw(figures: Sequence[Doubles], point: Sequence[Doubles], fresh: Sequence[Doubles]) -> tuple[Doubles, ...]:
-    """Figures that are the scores, or in proportion to them in each unit, from the fresh scores; others as they are."""
-    factors = [_find_factor(one, score) for one, score in zip(figures, point, strict=True)]
-    if any(factor is None for factor in factors) or not any(len(one) > 1 for one in figures):
-        return tuple(figures)
-    return tuple(factor * score for factor, score in zip(factors, fresh, strict=True) if factor is not None)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Template:
+    """A problem whose figures, costs first and then those of its limits, are the scores in part: `factors` are what the
+    scores of each unit are multiplied by to give them, None for other figures.
+    """
+
+    problem: Problem
+    units: Sequence[Unit]
+    factors: Sequence[Sequence[float] | None]
+
+    @classmethod
+    def of(cls, problem: Problem, units: Sequence[Unit]) -> Self:
+        point = [np.sum([one.costs for one in unit.members], axis=0) for unit in units]
+        figures = (problem.costs, *(one.figures for one in problem.limits))
+        return cls(problem, units, [_find_factors(one, point) for one in figures])
+
+    @property
+    def depends(self) -> bool:
+        """Whether any figure is the scores."""
+        return any(one is not None for one in self.factors)
+
+    def fill(self, scores: Doubles) -> Problem:
+        """The problem by other scores, (rows,)."""
+        fresh = [np.sum([scores[list(one.places)] for one in unit.members], axis=0) for unit in self.units]
+        costs, *limits = [
+            None if factors is None else tuple(factor * score for factor, score in zip(factors, fresh, strict=True))
+            for factors in self.factors
+        ]
+        kept = zip(self.problem.limits, limits, strict=True)
+        return replace(
+            self.problem,
+            costs=self.problem.costs if costs is None else costs,
+            limits=tuple(limit if figures is None else replace(limit, figures=figures) for limit, figures in kept),
+        )
+
+
+def _solve_all(template: _Template, draws: Sequence[Doubles]) -> Iterator[Solution | None]:
+    """The plan of each draw, which takes its share of the time that is left; None where no choice keeps the limits."""
+    ends = time.monotonic() + _SECONDS
+    for number, scores in enumerate(draws):
+        seconds = max(ends - time.monotonic(), 0.0) / (len(draws) - number)
+        try:
+            yield solve(template.fill(scores), seconds=seconds)
+        except InfeasibleError:
+            yield None
+
+
+def _find_factors(figures: Sequence[Doubles], point: Sequence[Doubles]) -> list[float] | None:
+    """What the scores of each unit are multiplied by to give the figures; None where they are others."""
+    found = list[float]()
+    for one, score in zip(figures, point, strict=True):
+        factor = _find_factor(one, score)
+        if factor is None:
+            return None
+        found.append(factor)
+    return found if any(len(one) > 1 for one in figures) else None
 
 
 def _find_factor(figures: Doubles, scores: Doubles) -> float | None:

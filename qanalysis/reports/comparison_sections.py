@@ -1,13 +1,174 @@
-"""What is told of a comparison? What both have, what only one has, then the tensors that differ most."""
+"""What is told of a comparison? What both have, how far apart it is, then who kept what, and what only one has."""
 
 from __future__ import annotations
 
-from qanalysis.comparisons.row import ComparisonRow
-from qanalysis.reports.list_sections import outline_plain
-from qanalysis.reports.outline import Outline
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from qanalysis.comparisons.kept import Kept, Share, sum_kept, total_kept
+from qanalysis.comparisons.row import STATUS_WORDS, ComparisonRow
+from qanalysis.notation import NOTHING, decibels, plain, shorten, size
+from qanalysis.reports.common_sections import define_columns, list_limits, list_missed, name_missed, tell_coverage
+from qanalysis.reports.outline import Facts, Grid, Outline, Prose, Section
+from qanalysis.reports.summary import list_notes
 from qanalysis.results.table import Table
+
+WORST_SHOWN = 20
+_LISTED, _LONGEST = 40, 80
+_CONVENTION = "e = b − a: errors are those of B's values against A's, over what is finite in both."
+_STRUCTURE_ONLY = "structure_only"
 
 
 def outline_comparison(table: Table[ComparisonRow], *, title: str | None = None) -> Outline:
-    """Structure first, then error by tensor."""
-    return outline_plain(table, title=title)
+    """The answer first: how much of A is in B, the pooled SQNR and the worst tensor; then ranks, structure, formats."""
+    rows = list(table)
+    names = tuple(str(table.settings.get(side, side.upper())) for side in ("a", "b"))
+    answer = tell_answer(table, rows)
+    partial = "Partial: it was cancelled. Rows without figures were not reached."
+    meanings = Facts([(str(word), meaning) for word, meaning in STATUS_WORDS.items()])
+    return Outline(
+        title=title or f"{shorten(names[1], _LONGEST)} against {shorten(names[0], _LONGEST)}",
+        headline=answer,
+        under=[_CONVENTION, *list_notes(table.coverage)],
+        warnings=[*([] if table.complete else [partial]), *(f"{name_missed(one)}." for one in list_missed(table))],
+        tiles=_list_tiles(table, rows),
+        opening=[f"A {shorten(names[0], _LONGEST)}, B {shorten(names[1], _LONGEST)}", answer],
+        closing=[_CONVENTION, *list_notes(table.coverage)],
+        lead=[*list_limits(table), *_rank(rows), *_list_apart(rows), *_list_kept(rows)],
+        rest=[
+            *_list_ways(rows),
+            *tell_coverage(table),
+            define_columns(table.columns, more=[Prose("Status words", strong=True), meanings]),
+        ],
+    )
+
+
+def tell_answer(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> str:
+    """How much was matched, how far apart it is, and what differs most, in one sentence.
+
+    "338 of 340 tensors matched, 2 only in A; 21.40 dB pooled; worst: blk.0.attn_k.weight, 12.10 dB"
+    """
+    apart = [row for row in rows if row.role == "scale" and row.status in ("only-a", "only-b")]
+    counts = Counter[str](row.status for row in rows if row.status != "tied")
+    counts.subtract(row.status for row in apart)
+    both = sum(counts.values()) - counts["only-a"] - counts["only-b"]
+    parts = [f"{both:,} of {sum(counts.values()):,} tensors matched"]
+    words = {"only-a": "only in A", "only-b": "only in B", "shape": "of other shapes", "dtype": "without real numbers"}
+    parts += [f"{counts[status]:,} {word}" for status, word in words.items() if counts[status]]
+    parts += [f"{len(apart):,} scales of quantizers aside"] if apart else []
+    told = [", ".join(parts)]
+    measured = _list_ranked(rows)
+    if table.settings.get(_STRUCTURE_ONLY):
+        told.append("structure alone, no value was read")
+    elif not measured:
+        told.append("no tensor could be compared")
+    elif all(row.max_abs_error == 0 for row in measured):
+        told.append(f"every value of the {len(measured):,} compared is the same")
+    else:
+        pooled = _find_pooled(table)
+        same = sum(row.max_abs_error == 0 for row in measured)
+        among = f", of which {same:,} are the same value by value" if same else ""
+        told += [] if pooled is None else [f"{decibels(pooled)} pooled over {len(measured):,}{among}"]
+        told.append(f"worst: {_tell_worst(measured[0])}")
+    return f"{'; '.join(told)}."
+
+
+def _tell_worst(row: ComparisonRow) -> str:
+    remark = row.reason.partition("; ")[0] if "Gaussian" in row.reason else ""
+    return f"{shorten(row.tensor_a, _LONGEST)}, {decibels(row.sqnr_db)}{f', {remark}' if remark else ''}"
+
+
+def _find_pooled(table: Table[ComparisonRow]) -> float | None:
+    pooled = table.more.get("pooled")
+    found = pooled.get("sqnr_db") if isinstance(pooled, dict) else None
+    return float(found) if isinstance(found, int | float) else None
+
+
+def _list_ranked(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
+    """What was compared, the largest error beside its signal first."""
+    known = [row for row in rows if row.status == "ok" and row.sqnr_db is not None]
+    return sorted(known, key=lambda row: math.inf if row.sqnr_db is None else row.sqnr_db)
+
+
+def _list_tiles(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> list[tuple[str, str, str]]:
+    a, b = total_kept(rows)
+    tiles = [
+        ("Size of A", size(a.size_bytes), _tell_bits(a)),
+        ("Size of B", size(b.size_bytes), _tell_bits(b)),
+    ]
+    pooled = _find_pooled(table)
+    return tiles if pooled is None else [("Pooled SQNR", decibels(pooled), "B against A"), *tiles]
+
+
+def _tell_bits(share: Share) -> str:
+    return "" if share.bits is None else f"{share.bits:.4g} bits per weight"
+
+
+def _rank(rows: Sequence[ComparisonRow]) -> list[Section]:
+    """The tensors that differ most, beside what theory predicts; those that are the same are counted."""
+    ranked = [row for row in _list_ranked(rows) if row.max_abs_error]
+    if not ranked:
+        return []
+    renamed = any(row.tensor_a != row.tensor_b for row in ranked)
+    lines = [
+        (
+            shorten(row.tensor_a, _LONGEST),
+            *([shorten(row.tensor_b, _LONGEST)] if renamed else []),
+            row.stored_b or row.dtype_b,
+            shorten(row.reason, 160) or NOTHING,
+            decibels(row.sqnr_db),
+            decibels(row.theory_sqnr_db),
+            plain(row.max_abs_error or 0.0),
+        )
+        for row in ranked[:WORST_SHOWN]
+    ]
+    heads = ("A", *(["B"] if renamed else []), "stored in B", "what to know", "SQNR", "predicted", "largest error")
+    grid = Grid(heads, lines, text_columns=len(heads) - 3, names=frozenset(range(2 if renamed else 1)))
+    more = f"The worst {len(lines)} of {len(ranked):,}; those that are the same stand in the file of --out."
+    return [Section("worst", "Tensors that differ most", [grid], more, printed=True)]
+
+
+def _list_apart(rows: Sequence[ComparisonRow]) -> list[Section]:
+    """What could not be compared, and other names."""
+    apart = sorted((row for row in rows if row.status != "ok"), key=lambda row: row.role == "scale")
+    if not apart:
+        return []
+    lines = [
+        (
+            row.status,
+            shorten(row.tensor_a, _LONGEST) or NOTHING,
+            shorten(row.tensor_b, _LONGEST) or NOTHING,
+            row.shape_a or NOTHING,
+            row.shape_b or NOTHING,
+            shorten(row.reason, 160) or NOTHING,
+        )
+        for row in apart[:_LISTED]
+    ]
+    more = f"{_LISTED} of {len(apart):,}; the file of --out holds all." if len(apart) > _LISTED else ""
+    grid = Grid(("status", "A", "B", "shape", "shape", "what to know"), lines, text_columns=6, names=frozenset({1, 2}))
+    return [Section("structure", "Not compared, and other names", [grid], more, printed=True)]
+
+
+def _list_kept(rows: Sequence[ComparisonRow]) -> list[Section]:
+    """Bytes and bits of each kind of tensor in both, largest first."""
+    kinds = sorted(sum_kept(rows), key=lambda kept: -(kept.a.size_bytes + kept.b.size_bytes))
+    lines = [_describe_kept(kept) for kept in kinds[:_LISTED]]
+    heads = ("kind", "role", "A as", "B as", "tensors", "size A", "size B", "bits A", "bits B")
+    grid = Grid(heads, lines, text_columns=4, names=frozenset({0}))
+    return [Section("kept", "Who kept what", [grid], printed=True)]
+
+
+def _describe_kept(kept: Kept) -> tuple[str, ...]:
+    bits = [NOTHING if share.bits is None else f"{share.bits:.4g}" for share in (kept.a, kept.b)]
+    sizes = [size(share.size_bytes) if share.tensors else NOTHING for share in (kept.a, kept.b)]
+    words = [shorten(share.words, _LONGEST) if share.tensors else NOTHING for share in (kept.a, kept.b)]
+    tensors = max(kept.a.tensors, kept.b.tensors)
+    return shorten(kept.word, _LONGEST), kept.role, *words, f"{tensors:,}", *sizes, *bits
+
+
+def _list_ways(rows: Sequence[ComparisonRow]) -> list[Section]:
+    """How names found each other."""
+    ways = Counter(row.matched_by for row in rows if row.matched_by)
+    lines = [(way, f"{tensors:,}") for way, tensors in ways.most_common()]
+    return [Section("ways", "How names found each other", [Grid(("matched by", "tensors"), lines)])] if lines else []

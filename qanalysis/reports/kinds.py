@@ -50,7 +50,12 @@ _ALL = (
         "reports.sensitivity_sections.outline_sensitivity",
         charts="reports.sensitivity_charts.draw_sensitivity",
     ),
-    _Kind("plans.row.PlanRow", "reports.plan_sections.outline_plan", table="plans.plan.Plan"),
+    _Kind(
+        "plans.row.PlanRow",
+        "reports.plan_sections.outline_plan",
+        table="plans.plan.Plan",
+        charts="reports.plan_charts.draw_plan",
+    ),
     _Kind("comparisons.row.ComparisonRow", "reports.comparison_sections.outline_comparison"),
     *(
         _Kind(f"comparisons.table_rows.{name}Comparison", "reports.table_comparison_sections.outline_tables")

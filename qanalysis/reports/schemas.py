@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from qanalysis.comparisons.compare import POOLED
+from qanalysis.comparisons.row import ComparisonRow
 from qanalysis.diagnosis.causes import Cause
 from qanalysis.diagnosis.cures import Cure
 from qanalysis.diagnosis.findings import Diagnosis
@@ -57,6 +59,7 @@ def list_schemas() -> dict[str, str]:
         }
         | {TENSORS: describe_held()},
         PlanRow: {**_describe_plan(), TENSORS: describe_held()},
+        ComparisonRow: {POOLED: _describe_pooled()},
         HistoryRow: {"paths": _describe_paths()},
         TrackRow: {
             "commands": {
@@ -93,6 +96,22 @@ def _describe_activations() -> dict[str, object]:
     return {
         "type": "object",
         "description": "figures, outliers, cures, heads and experts of activations, where rows are over them",
+        "required": list(properties),
+        "additionalProperties": False,
+        "properties": properties,
+    }
+
+
+def _describe_pooled() -> dict[str, object]:
+    number: dict[str, object] = {"type": ["number", "null"]}
+    whole: dict[str, object] = {"type": "integer", "minimum": 0}
+    properties = {
+        **dict.fromkeys(("tensors", "values"), whole),
+        **dict.fromkeys(("sqnr_db", "relative_l2", "max_abs_error"), number),
+    }
+    return {
+        "type": "object",
+        "description": "all that was compared as one: sqnr_db is 10 log10 of summed powers, null without an error",
         "required": list(properties),
         "additionalProperties": False,
         "properties": properties,

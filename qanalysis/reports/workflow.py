@@ -22,7 +22,10 @@ _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~@$&])")
 
 
 def annotate(findings: Sequence[tuple[str, str]], *, file: str) -> list[str]:
-    """One line for each finding, its title and what is wrong; beyond ten the last line says how many more there are."""
+    """One line for each finding, its title and what is wrong; beyond ten the last line says how many more there are.
+
+    `file` is empty where it is none of the workflow's.
+    """
     kept = findings if len(findings) <= MOST_ANNOTATIONS else findings[: MOST_ANNOTATIONS - 1]
     lines = [_annotate(file, title, message) for title, message in kept]
     if len(kept) < len(findings):
@@ -44,7 +47,8 @@ def summarise(table: Table[Any], findings: Iterable[tuple[str, str]] = ()) -> st
 
 
 def _annotate(file: str, title: str, message: str) -> str:
-    return f"::error file={_escape_property(file)},title={_escape_property(title)}::{_escape_data(message)}"
+    place = f"file={_escape_property(file)}," if file else ""
+    return f"::error {place}title={_escape_property(title)}::{_escape_data(message)}"
 
 
 def _escape_data(text: str) -> str:

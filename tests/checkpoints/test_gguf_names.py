@@ -52,3 +52,11 @@ def test_a_whole_model_is_named_by_one_architecture() -> None:
         *(f"blk.{block}.attn_{part}.weight" for block in (0, 11) for part in ("q", "k", "v", "output")),
         "output_norm.weight",
     ]
+
+
+def test_many_names_of_a_kind_are_translated_each_with_its_own_numbers() -> None:
+    names = [f"model.layers.{block}.mlp.experts.{expert}.up_proj.weight" for block in range(24) for expert in range(64)]
+    found = name_for_gguf([*names, "model.layers.3.self_attn.q_proj.weight", "model.mystery.3.weight"])
+    assert len(found) == len(names) + 1
+    assert found["model.layers.17.mlp.experts.63.up_proj.weight"] == GgufName("blk.17.ffn_up_exps.weight", 63)
+    assert name_for_gguf([]) == {}

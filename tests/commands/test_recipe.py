@@ -38,6 +38,13 @@ def test_out_takes_a_file_or_a_folder(plan: Path) -> None:
     assert "wrote types.txt" in result.stderr
 
 
+def test_a_place_without_a_suffix_is_a_folder_where_there_are_several_files(plan: Path) -> None:
+    assert ask("recipe", "plan.json", "--target", "llama.cpp", "--out", "made").exit_code == 0
+    assert sorted(file.name for file in Path("made").iterdir()) == ["llama-quantize.sh", "tensor_types.txt"]
+    result = ask("recipe", "plan.json", "--target", "llama.cpp", "--out", "types.txt")
+    assert "types.txt is the first of 2 files; give a folder to have llama-quantize.sh too" in result.stderr
+
+
 def test_json_is_one_document(plan: Path) -> None:
     document = json.loads(ask("recipe", "plan.json", "--target", "llama.cpp", "--json").stdout)
     assert list(document) == ["target", "files", "unexpressed", "notes"]
@@ -75,7 +82,8 @@ def test_what_can_not_be_expressed_is_counted_and_named(folder: Path) -> None:
             ["ints.json", "--target", "llama.cpp"],
             "target llama.cpp: has no format int4, which the plan gives to fc1.weight",
         ),
-        (["plan.json", "--target", "llama.cpp", "--out", "none/x.txt"], "folder none does not exist"),
+        (["plan.json", "--target", "llama.cpp", "--out", "plan.json"], "--out plan.json: is the plan itself"),
+        (["plan.json", "--target", "llama.cpp", "--out", "none/deep/"], "folder none/deep does not exist"),
     ],
 )
 def test_mistakes_are_told_in_one_line(words: list[str], message: str, plan: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,27 @@ def _run(folder: Path, *words: str, **env: str) -> tuple[int, str, str]:
     texts = [str(folder / word) if (folder / word).exists() else word for word in words]
     done = CliRunner().invoke(app, ["verify", *texts], env=env)
     return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda told: told.pop("assignments"), "holds the rows of a plan alone, without its assignments"),
+        (lambda told: told["assignments"].update({UP: "int2"}), "assignments"),
+        (lambda told: told["assignments"].update(more="int4"), "assignments"),
+        (lambda told: told.update(kept_float=["a"]), "kept_float"),
+        (lambda told: told.update(kept_float={"a": "b"}), "kept_float must hold the bytes of each tensor"),
+    ],
+    ids=["rows alone", "edited by hand", "of another plan", "a list", "no bytes"],
+)
+def test_a_plan_whose_parts_do_not_agree_is_refused(folder: Path, tmp_path: Path, change: Any, match: str) -> None:
+    told = json.loads((folder / "plan.json").read_text())
+    change(told)
+    (tmp_path / "edited.json").write_text(json.dumps(told))
+    code, _, err = _run(folder, str(tmp_path / "edited.json"), "good.safetensors")
+    assert code == 2
+    assert match in err
+    assert err.count("\n") == 1
 
 
 def test_a_file_as_planned_exits_0(folder: Path) -> None:
@@ -81,10 +103,12 @@ def test_a_workflow_hears_of_each_deviation(folder: Path) -> None:
     ("words", "match"),
     [
         (("plan.json", "other.npz"), "the plan is for another model"),
-        (("rows.json", "good.safetensors"), "holds a result of `qanalysis sweep`, a plan is expected"),
+        (("rows.json", "good.safetensors"), "holds a result of `qanalysis sweep`, not a plan"),
         (("config.json", "good.safetensors"), "not a rows file of qanalysis"),
         (("nothing.json", "good.safetensors"), "nothing.json"),
         (("plan.json", "nothing.gguf"), "nothing.gguf"),
+        (("plan.json", "good.safetensors", "--float", "other.npz"), "--float other.npz has none of the tensors"),
+        (("plan.json", "good.safetensors", "--allow", "-1"), "--allow -1: must be a number of dB, 0 or more"),
         (("plan.json", "good.safetensors", "--map", "("), "map"),
         (("plan.json", "good.safetensors", "--out", "x.txt"), "x.txt"),
     ],

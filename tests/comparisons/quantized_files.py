@@ -93,3 +93,20 @@ def write_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def write_stacked_gguf(path: Path, weights: Mapping[str, Floats], experts: int, *, dead: int | None = None) -> Path:
+    """Experts stacked and q, k, v in one tensor, all of them q4_0; the expert `dead` holds zeros."""
+    kind = gguf.GGMLQuantizationType.Q4_0
+    writer = gguf.GGUFWriter(path, "phi3")
+    writer.add_block_count(1)
+    names = [f"model.layers.0.mlp.experts.{expert}.up_proj.weight" for expert in range(experts)]
+    stack = np.stack([weights[name] * (place != dead) for place, name in enumerate(names)])
+    fused = np.concatenate([weights[f"model.layers.0.self_attn.{one}_proj.weight"] for one in "qkv"])
+    for name, values in (("blk.0.ffn_up_exps.weight", stack), ("blk.0.attn_qkv.weight", fused)):
+        writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.inventory import list_tensors
 from qanalysis.checkpoints.source import ArraySource
 from qanalysis.comparisons.table_rows import COMPARISONS, SweepComparison, subtract
@@ -20,6 +22,7 @@ from qanalysis.results.document import parse_document, to_json
 from qanalysis.results.table import Frame, Table
 from qanalysis.sweeps.sweep import sweep
 from tests.charts.sensitivities import make_table
+from tests.comparisons.quantized_files import UP, make_plan, make_weights, write_gguf
 
 _WEIGHTS = {"fc1": np.random.default_rng(7).normal(size=(4, 32)).astype(np.float32), "exact": np.float32([[1, -1]])}
 
@@ -101,6 +104,18 @@ def test_tables_of_two_sources_are_compared_and_told_apart() -> None:
     assert [one["part"] for one in told] == ["note"]
     assert "differences are those of the two" in told[0]["reason"]
     assert not compare_tables(_sweep(), _sweep()).coverage
+
+
+def test_rows_of_a_model_and_of_its_gguf_file_find_each_other(tmp_path: Path) -> None:
+    weights = {name: values for name, values in make_weights().items() if values.ndim == 2}
+    plan = make_plan(weights, "gguf:q8_0", budget_bpw=9)
+    with open_checkpoint(write_gguf(tmp_path / "m.gguf", weights, plan)) as file:
+        b = sweep(file, ["int4 channel"])
+    table = compare_tables(sweep(weights, ["int4 channel"]), b)
+    assert {row.status for row in table} == {"ok"}
+    assert next(row.reason for row in table if row.tensor == UP) == "in B blk.0.ffn_up.weight"
+    # Values that q8_0 rounded: their error at 4 bits moves by less than a tenth of a decibel.
+    assert all(abs(row.delta_sqnr_db) < 0.1 for row in table)
 
 
 def test_plans_are_held_against_each_other_scheme_by_scheme() -> None:

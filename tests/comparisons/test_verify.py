@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from tests.comparisons.quantized_files import (
     make_weights,
     write_gguf,
     write_own,
+    write_stacked_gguf,
 )
 
 WEIGHTS = make_weights()
@@ -131,6 +133,25 @@ def test_a_gguf_file_with_names_of_its_own_is_held_to_the_same(
     assert words <= set(found[name] if name else [word for words in found.values() for word in words])
 
 
+@pytest.mark.parametrize("original", [True, False], ids=["with the float source", "without"])
+def test_parts_of_stacks_and_of_fused_tensors_are_held_one_by_one(tmp_path: Path, original: bool) -> None:
+    rng = np.random.default_rng(5)
+    names = [f"model.layers.0.mlp.experts.{expert}.up_proj.weight" for expert in range(4)]
+    names += [f"model.layers.0.self_attn.{one}_proj.weight" for one in "qkv"]
+    weights = {name: rng.normal(size=(64, 64)).astype(np.float32) for name in names}
+    plan = make_plan(weights, "gguf:q4_0", "gguf:q8_0", budget_bpw=6.5)
+    path = write_stacked_gguf(tmp_path / "m.gguf", weights, 4, dead=2)
+    found = {row.tensor: row for row in _verify(path, plan, original=weights if original else None)}
+    assert "zeros" in found[names[2]].deviations
+    for name in names:
+        row = found[name]
+        assert row.size_bytes_file == 64 * 64 * 18 // 32  # its share: blocks of 32 in 18 bytes
+        is_wide = plan.assignments[name] == "gguf:q8_0"
+        assert ("bits" in row.deviations) is is_wide
+        if name != names[2] and not is_wide:
+            assert row.deviations == ()
+
+
 def test_a_tied_output_is_held_to_the_scheme_of_both(tmp_path: Path) -> None:
     schemes = {EMBEDDING: "gguf:q8_0", HEAD: "gguf:q8_0"}
     tied = {**WEIGHTS, HEAD: WEIGHTS[EMBEDDING]}
@@ -183,6 +204,52 @@ def test_a_plan_for_another_file_is_refused_in_one_line(weights: Any, match: str
     with pytest.raises(ValueError, match=match) as told:
         verify_plan(PLAN, ArraySource(weights))
     assert "\n" not in str(told.value)
+
+
+def test_once_cancelled_the_rows_so_far_are_marked_as_partial() -> None:
+    cancel, seen = threading.Event(), list[tuple[int, int]]()
+
+    def tell(done: int, total: int, _name: str) -> None:
+        seen.append((done, total))
+        if done == 2:
+            cancel.set()
+
+    table = verify_plan(PLAN, ArraySource(WEIGHTS), on_progress=tell, cancel=cancel)
+    assert (len(table), table.complete) == (3, False)
+    assert seen == [(0, 7), (1, 7), (2, 7)]
+
+
+def test_another_float_source_than_the_plans_is_told() -> None:
+    table = verify_plan(PLAN, ArraySource(WEIGHTS), ArraySource({**WEIGHTS, UP: WEIGHTS[UP] * 2}))
+    assert "is not the file that the plan was made from" in table.coverage[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"fc.weight": WEIGHTS[UP]}, {name: np.ones((3, 3), np.float32) for name in WEIGHTS}],
+    ids=["names", "sizes"],
+)
+def test_another_float_model_is_refused(tmp_path: Path, other: Any) -> None:
+    with pytest.raises(ValueError, match="--float arrays has none of the tensors that the plan quantizes"):
+        _verify(write_own(tmp_path / "m.safetensors", WEIGHTS, PLAN), original=other)
+
+
+def test_what_the_float_source_lacks_is_not_proven(tmp_path: Path) -> None:
+    found = _deviations(_verify(write_own(tmp_path / "m.safetensors", WEIGHTS, PLAN), original=_without(UP)))
+    assert found == {UP: ("unread",)}
+
+
+def test_the_float_source_may_have_names_of_its_own(tmp_path: Path) -> None:
+    shorter = {name.removeprefix("model."): values for name, values in WEIGHTS.items()}
+    table = _verify(write_own(tmp_path / "m.safetensors", WEIGHTS, PLAN), original=shorter)
+    assert (_deviations(table), table.totals[0].measured) == ({}, 7)
+
+
+def test_more_may_be_allowed_where_a_tool_rounds_for_the_sake_of_outputs(tmp_path: Path) -> None:
+    path = write_own(tmp_path / "m.safetensors", {**WEIGHTS, UP: WEIGHTS[UP] * 1.05}, PLAN)
+    with open_checkpoint(path) as file:
+        words = [_deviations(verify_plan(PLAN, file, ArraySource(WEIGHTS), allowed_db=db)) for db in (ALLOWED_DB, 20)]
+    assert words == [{UP: ("error",)}, {}]
 
 
 def test_names_may_be_mapped() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.optimize import Bounds, LinearConstraint, milp
 
 from qanalysis.plans.planner import solve
 from qanalysis.plans.problem import InfeasibleError, Limit, Problem
@@ -108,3 +109,103 @@ def test_the_nearest_limit_is_feasible_and_nothing_below_it_is(problem) -> None:
     assert problem.keeps_order(error.choice)
     least, _best = try_all(problem.minimise(error.limit.figures))
     assert error.nearest >= least - CLOSE * abs(least)
+
+
+def solve_plainly(problem: Problem) -> float:
+    """The least cost by scipy's solver, given every option and limit as it is."""
+    lengths = [len(one) for one in problem.costs]
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    once = np.equal.outer(np.arange(len(lengths)), owners).astype(float)
+    constraints = [LinearConstraint(once, 1, 1)]
+    constraints += [LinearConstraint(np.concatenate(one.figures), -np.inf, one.most) for one in problem.limits]
+    found = milp(
+        np.concatenate(problem.costs),
+        integrality=np.ones(len(owners)),
+        bounds=Bounds(0, 1),
+        constraints=constraints,
+        options={"mip_rel_gap": 1e-9},
+    )
+    return float(found.fun)
+
+
+@pytest.mark.parametrize("limits", [1, 2], ids=["one-limit", "two-limits"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_sixty_units_of_ten_options_are_as_scipy_solves_them(limits, seed) -> None:
+    """Whole figures below a thousand, for which the solver's tolerance of 1e-6 is nothing."""
+    rng = np.random.default_rng(seed)
+    costs = tuple(rng.integers(1, 1000, 10).astype(float) for _ in range(60))
+    figures = [tuple(rng.integers(1, 1000, 10).astype(float) for _ in range(60)) for _ in range(limits)]
+    problem = Problem(costs, tuple(Limit(f"{number}", one, 15_000.0) for number, one in enumerate(figures)))
+    solution = solve(problem)
+    assert solution.is_proven
+    assert problem.keeps_limits(solution.choice)
+    assert solution.cost == round(solve_plainly(problem))
+
+
+def make_layers(units: int, seed: int) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Error energies ~ 4^-bits times a weight of the layer, over nine decades, and bits of layers of few shapes."""
+    rng = np.random.default_rng(seed)
+    bits = np.linspace(2, 8, 13)
+    costs = tuple(4.0**-bits * 10 ** rng.uniform(-6, 0) * rng.lognormal(sigma=0.1, size=13) for _ in range(units))
+    return costs, tuple(bits * numel for numel in rng.choice([4096, 16384, 65536], units))
+
+
+def test_the_same_problem_gives_the_same_choice() -> None:
+    costs, sizes = make_layers(200, 0)
+    problem = Problem(costs, (Limit("bits", sizes, sum(one[4] for one in sizes)),))
+    first, second = solve(problem), solve(problem)
+    assert first.choice.tolist() == second.choice.tolist()
+    assert first.is_proven
+
+
+@pytest.mark.parametrize("uniform", range(13))
+def test_a_budget_that_is_a_uniform_plan_allows_it(uniform) -> None:
+    costs, sizes = make_layers(50, 1)
+    problem = Problem(costs, (Limit("bits", sizes, sum(one[uniform] for one in sizes)),))
+    solution = solve(problem)
+    assert solution.cost <= problem.total([uniform] * 50)
+    assert solution.cost > 0
+    assert problem.total(solution.choice, sizes) <= problem.limits[0].most * (1 + 1e-9)
+
+
+def test_without_time_a_choice_comes_with_a_bound_that_holds() -> None:
+    costs, sizes = make_layers(400, 2)
+    problem = Problem(costs, (Limit("bits", sizes, sum(one[3] for one in sizes)),))
+    quick, proven = solve(problem, seconds=0.0), solve(problem)
+    assert problem.keeps_limits(quick.choice)
+    assert quick.bound <= proven.cost <= quick.cost
+    assert proven.is_proven
+
+
+def test_the_least_size_within_a_cost_is_the_same_question_with_its_parts_changed() -> None:
+    """The optimum of one is within the limit of the other, so neither can beat the other."""
+    costs, sizes = make_layers(100, 3)
+    least_cost = solve(Problem(costs, (Limit("bits", sizes, sum(one[5] for one in sizes)),)))
+    least_size = solve(Problem(sizes, (Limit("cost", costs, least_cost.cost),)))
+    assert least_size.cost <= Problem(sizes).total(least_cost.choice)
+    assert Problem(costs).total(least_size.choice) <= least_cost.cost * (1 + CLOSE)
+
+
+def test_pools_are_decided_one_by_one() -> None:
+    """Two limits on different units: the sum of two problems."""
+    costs, sizes = make_layers(80, 4)
+    halves = [tuple(one if unit % 2 == half else np.zeros(13) for unit, one in enumerate(sizes)) for half in (0, 1)]
+    limits = [Limit(name, one, sum(x[6] for x in one)) for name, one in zip(("gpu", "cpu"), halves, strict=True)]
+    together = solve(Problem(costs, tuple(limits)))
+    apart = [solve(Problem(costs[half::2], (Limit("", sizes[half::2], limits[half].most),))).cost for half in (0, 1)]
+    assert together.is_proven
+    assert together.cost == pytest.approx(sum(apart), rel=2 * CLOSE)
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_few_formats_are_the_best_of_their_sets(most) -> None:
+    costs, sizes = (tuple(one[::2] for one in figures) for figures in make_layers(40, 5))
+    limit = Limit("bits", sizes, sum(one[3] for one in sizes))
+    found = solve(Problem(costs, (limit,), (np.arange(7),) * 40, most))
+    by_sets = []
+    for kept in map(list, itertools.combinations(range(7), most)):
+        part = Problem(tuple(one[kept] for one in costs), (Limit("", tuple(one[kept] for one in sizes), limit.most),))
+        if sum(one.min() for one in part.limits[0].figures) <= limit.allowed:
+            by_sets.append(solve(part).cost)
+    assert found.is_proven
+    assert found.cost == pytest.approx(min(by_sets), rel=CLOSE)

@@ -136,6 +136,16 @@ def test_a_plan_of_least_size_is_made_again_with_its_limit_on_the_loss_drawn() -
     assert 0.3 < sum(one.share for one in found.kept.values()) - 1 < 0.7
 
 
+def test_a_plan_that_no_score_bounds_does_not_depend_on_them() -> None:
+    candidates = _measure({"a": _draw(1.0, 0.5, 0), "b": _draw(1.0, 0.5, 1)})
+    units = tuple(Unit("", (one,)) for one in candidates.options)
+    limit = Limit("other", (np.array([3.0, 1.0]), np.array([3.0, 1.0])), 4.0)
+    found = measure_stability(candidates, units, Problem(tuple(unit.sum("sizes") for unit in units), (limit,)), [0, 1])
+    assert "does not depend on them" in found.note
+    assert (found.kept, found.method) == ({}, "none")
+    assert found.objective is not None
+
+
 def test_draws_without_a_plan_keep_nothing() -> None:
     candidates = _measure({"a": _draw(1.0, 0.5, 0), "b": _draw(1.0, 0.5, 1)})
     units = tuple(Unit("", (one,)) for one in candidates.options)

@@ -37,6 +37,10 @@ def test_a_path_can_not_end_its_property() -> None:
     assert annotate([("t", "m")], file="a,b:c%.json") == ["::error file=a%2Cb%3Ac%25.json,title=t::m"]
 
 
+def test_without_a_file_there_is_no_property_of_it() -> None:
+    assert annotate([("t", "m")], file="") == ["::error title=t::m"]
+
+
 def test_beyond_ten_the_last_line_counts_the_others() -> None:
     lines = annotate([("t", str(i)) for i in range(25)], file="x")
     assert len(lines) == MOST_ANNOTATIONS

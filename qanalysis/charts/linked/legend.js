@@ -41,7 +41,7 @@ const swatch = (trace) => {
   if (mode.includes("markers")) {
     const symbol = Array.isArray(marker.symbol) ? marker.symbol[0] : marker.symbol ?? "circle";
     const filled = /^x|cross|open/.test(symbol) ? "none" : colour;
-    svg.append(draw("path", { d: SHAPES[symbol] ?? SHAPES.circle, fill: filled, stroke: colour }));
+    svg.append(draw("path", { d: SHAPES[symbol.replace("-open", "")] ?? SHAPES.circle, fill: filled, stroke: colour }));
   }
   return svg;
 };

@@ -7,6 +7,7 @@ import { countSteps, indexDials, listBeside, placeDial, readDial } from "./dials
 import { FactTable } from "./facts.js";
 import { Grid } from "./grid.js";
 import { Gone, PartStore, readStep } from "./parts.js";
+import { nearestStep, showPlan } from "./plan.js";
 import { Slider } from "./slider.js";
 import { Table } from "./table.js";
 import { make, plainNumber } from "./words.js";
@@ -114,7 +115,8 @@ export class Linked {
   locate() {
     const { families, control, frames } = this.part;
     if (!families) {
-      const place = control ? Math.max(0, control.steps.indexOf(this.at.step)) : 0;
+      const find = control?.nearest ? nearestStep : (steps, step) => Math.max(0, steps.indexOf(step));
+      const place = control ? find(control.steps, this.at.step) : 0;
       return { family: frames && { frames, steps: control.steps }, place };
     }
     for (const family of families) {
@@ -158,7 +160,8 @@ export class Linked {
   pick({ layer, scheme, row, step, across, moving }) {
     const { control, leads } = this.part;
     const asked = step ?? leads?.[row] ?? this.findNear(across);
-    if (control?.steps?.includes(asked)) this.go(row === undefined ? { step: asked } : { step: asked, row });
+    const isStep = control?.steps?.includes(asked) || (control?.nearest && asked !== undefined);
+    if (isStep) this.go(row === undefined ? { step: asked } : { step: asked, row });
     else if (row !== undefined) this.go({ row }, { now: true });
     else if (control?.schemes?.includes(scheme)) this.move(control.schemes.indexOf(scheme));
     else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: !moving });
@@ -195,7 +198,7 @@ export class Linked {
   async paintOnce() {
     const { family, place } = this.locate();
     const shown = { ...readStep(this.part, this.part.changes.length > 1 ? place : 0) };
-    const detail = family && this.findDetail(family, place);
+    const detail = this.part.plan ? showPlan(this.part, this.at) : family && this.findDetail(family, place);
     this.wanting = Boolean(family && !detail);
     if (detail) Object.assign(shown, detail.panels);
     this.tell(family, place, detail);
@@ -290,7 +293,8 @@ export class Linked {
     if (!steps) return;
     const marks = (family ?? control).swept;
     this.slider.describe({ label: control.label, count: steps.length, steps, marks });
-    this.slider.set(place, [`${steps[place]} ${control.unit ?? ""}`.trim(), told].filter(Boolean).join(", "));
+    const step = control.nearest ? this.at.step ?? steps[place] : steps[place];
+    this.slider.set(place, [`${step} ${control.unit ?? ""}`.trim(), told].filter(Boolean).join(", "));
   }
 
   tellDial(dial) {

@@ -56,6 +56,7 @@ const drawNote = (layout, note) => {
   const down = { top: "0", bottom: "-100%", middle: "-50%" }[note.yanchor ?? "middle"] ?? "-50%";
   const transform = `translate(${across}, ${down})`;
   Object.assign(element.style, { left: `${x}px`, top: `${y}px`, transform, color: note.font?.color ?? "inherit" });
+  if (note.font?.size) element.style.fontSize = `${note.font.size}px`;
   return { element, y, isEnd: note.name === "mark-end" };
 };
 

@@ -17,7 +17,19 @@ from qanalysis.charts.palette import PALETTES, pair_colours, template
 # A module stands after those that it takes names from.
 MODULES = (
     *("words", "parts", "colours", "clipboard", "dials", "slider", "legend", "marks", "table", "facts", "tools"),
-    *("chart", "cells", "grid_layout", "grid_names", "grid_scale", "grid_tiles", "grid", "linked", "offline", "main"),
+    *(
+        "chart",
+        "cells",
+        "grid_layout",
+        "grid_names",
+        "grid_scale",
+        "grid_tiles",
+        "grid",
+        "plan",
+        "linked",
+        "offline",
+        "main",
+    ),
 )
 STYLES = ("linked", "grid", "table")
 PLOTLY = "plotly.min.js"

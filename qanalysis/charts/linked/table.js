@@ -44,7 +44,7 @@ export class Table {
     for (const role of ["text", "muted", "grid", "panel", "background", "kept"])
       this.root.style.setProperty(`--table-${role}`, colours[role]);
     const { table } = panel;
-    if (table === this.table) return;
+    if (table === this.table || refill(this, table)) return;
     const same = isSame(table.rows, this.table?.rows);
     const focused = this.body && this.findFocused();
     const { scrollTop, scrollLeft } = this.box;
@@ -382,6 +382,16 @@ function makeGap(height) {
   gap.style.height = `${height}px`;
   gap.hidden = height <= 0;
   return gap;
+}
+
+// Whether the lines that stand could be written over: where cells alone move, and no order follows them.
+function refill(view, table) {
+  if (!table.moves || !view.table?.moves || view.sorted.direction || !isSame(table.rows, view.table.rows)) return false;
+  view.table = table;
+  for (const [row, { cells }] of view.lines)
+    for (const [place, { texts }] of table.columns.entries())
+      if (cells[place].textContent !== texts[row]) cells[place].textContent = texts[row];
+  return true;
 }
 
 function isSame(one, other) {

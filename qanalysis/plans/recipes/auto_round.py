@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from qanalysis.plans.plan import Plan
-from qanalysis.plans.recipes.differences import name_some, tell_grids
+from qanalysis.plans.recipes.differences import name_some, tell_grids, tell_powers
 from qanalysis.plans.recipes.gptqmodel import describe_integers, find_name
 from qanalysis.plans.recipes.known import take_known
-from qanalysis.plans.recipes.modules import list_kept_modules, part_casts, take_modules
+from qanalysis.plans.recipes.merged import tell_split
+from qanalysis.plans.recipes.modules import list_kept_modules, part_casts, take_modules, tell_names
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
 from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.rounding import Rounding
@@ -49,13 +50,15 @@ def write_auto_round(plan: Plan, *, partial: bool = False) -> Recipe:
     base = _find_base(done, is_gguf=is_gguf)
     files = (
         RecipeFile("layer_config.json", json.dumps(layers, indent=2) + "\n"),
-        RecipeFile("quantize.py", _write_script(base, "gguf:q4_0" if is_gguf else "auto_round")),
+        RecipeFile("quantize.py", _write_script(base, base.lower() if is_gguf else "auto_round")),
     )
     how = (
         "pass it as AutoRound(MODEL, layer_config=...), as quantize.py does; AutoRound tunes its rounding on "
         "calibration data, so errors are others than those of rounding to nearest"
     )
-    notes = [how, *tell_grids([item for item in done if item.scheme.format.is_integer], "AutoRound", _lay_grid)]
+    notes = [how, *tell_names(plan, "AutoRound")]
+    notes += [*tell_grids([item for item in done if item.scheme.format.is_integer], "AutoRound", _lay_grid)]
+    notes += [*tell_powers(done, "AutoRound"), *([] if is_gguf else tell_split(layers))]
     signed = [item for item in done if item.scheme.format.is_integer and item.scheme.symmetry.signed]
     if signed:
         notes.append(
@@ -107,8 +110,8 @@ def _find_obstacle(item: Item) -> str:
         return "AutoRound quantizes embeddings for GGUF only"
     if not item.scheme.format.is_integer:
         length = item.scheme.format.block or 1
-        is_ragged = bool(item.shape) and item.shape[-1] % length > 0
-        return f"rows of {item.shape[-1]} values are not divisible by {length}, and skipped" if is_ragged else ""
+        is_ragged = item.columns is not None and item.columns % length > 0
+        return f"rows of {item.columns} values are not divisible by {length}, and skipped" if is_ragged else ""
     is_odd = any(size % _SIDE for size in item.shape)
     return (
         f"AutoRound sets matrices whose sides are not divisible by {_SIDE} back to 16 bits, here {item.row.shape}"

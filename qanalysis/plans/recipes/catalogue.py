@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
+from typing import Literal
 
 from qanalysis.checkpoints.source import TensorSource
 from qanalysis.notation import quote
@@ -22,7 +23,8 @@ class Target:
     The writer takes the plan and keyword options; it raises ValueError for a plan with a format that the back end does
     not know at all, unless `partial`, and lists what it can not express otherwise. `formats` are those that it knows,
     "*" standing for any letters and "[2348]" for one of these. `reads_source`: the writer takes the float model as
-    `source` too, for its values and its graph.
+    `source` too, for its values and its graph; `needs` says which of the two it can not do without: "values", or
+    "graph", which plans of an ONNX model hold themselves.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Target:
     writer: str
     formats: tuple[str, ...] = ()
     reads_source: bool = False
+    needs: Literal["", "values", "graph"] = ""
 
     def knows(self, fmt: str) -> bool:
         """Whether it has the format at all.
@@ -98,6 +101,29 @@ TARGETS: tuple[Target, ...] = (
         "onnx_runtime.write_overrides",
         ("int4", "int8", "int16", *_FLOATS),
         reads_source=True,
+    ),
+    Target(
+        "matmul-nbits",
+        "bits and blocks of ONNX Runtime's MatMulNBits by node, and a script that makes them",
+        "matmul_nbits.write_nbits",
+        ("int[248]", *_FLOATS),
+        reads_source=True,
+        needs="graph",
+    ),
+    Target(
+        "nncf",
+        "calls of NNCF's compress_weights with their ignored scopes, and a script that makes them",
+        "nncf_scopes.write_nncf",
+        ("int4", "int8", *_FLOATS),
+        reads_source=True,
+    ),
+    Target(
+        "aimet",
+        "encodings 2.0.0 of AIMET with the scales of the weights, and a script that loads them",
+        "aimet_encodings.write_aimet",
+        ("int*", *_FLOATS),
+        reads_source=True,
+        needs="values",
     ),
 )
 

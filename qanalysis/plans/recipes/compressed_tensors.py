@@ -13,9 +13,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qanalysis.plans.plan import Plan
-from qanalysis.plans.recipes.differences import tell_grids
+from qanalysis.plans.recipes.differences import tell_grids, tell_powers
 from qanalysis.plans.recipes.known import take_known
-from qanalysis.plans.recipes.modules import fit_group, list_kept_modules, part_casts, take_modules
+from qanalysis.plans.recipes.merged import tell_split
+from qanalysis.plans.recipes.modules import (
+    fit_group,
+    list_kept_modules,
+    part_casts,
+    take_modules,
+    tell_names,
+    tell_ties,
+)
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
 from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.rounding import Rounding
@@ -61,13 +69,13 @@ def write_compressed_tensors(plan: Plan, *, partial: bool = False) -> Recipe:
         "ignore": [name_target(name) for name in made.ignore],
         "config_groups": made.describe(),
     }
-    note = (
+    how = (
         "this is the `quantization_config` of config.json for a model that is still to be quantized; in a folder whose "
         'weights are packed, quantization_status is "compressed"'
     )
     text = json.dumps(config, indent=2) + "\n"
     files = (RecipeFile("quantization_config.json", text),)
-    return Recipe("compressed-tensors", files, made.unexpressed, (note, *made.notes))
+    return Recipe("compressed-tensors", files, made.unexpressed, (how, *made.notes))
 
 
 def write_llm_compressor(plan: Plan, *, partial: bool = False) -> Recipe:
@@ -76,13 +84,13 @@ def write_llm_compressor(plan: Plan, *, partial: bool = False) -> Recipe:
     modifier = {"ignore": [name_target(name) for name in made.ignore], "config_groups": made.describe()}
     recipe = {"quant_stage": {"quant_modifiers": {"QuantizationModifier": modifier}}}
     # JSON is YAML, and needs no rules of quoting of its own.
-    text = json.dumps(recipe, indent=2) + "\n"
-    note = (
+    text = json.dumps(recipe, indent=2, ensure_ascii=False) + "\n"
+    how = (
         "llm-compressor loads recipe.yaml by oneshot(model=..., recipe='recipe.yaml'); rounding is to nearest, unless "
         "GPTQModifier takes the place of QuantizationModifier"
     )
     files = (RecipeFile("recipe.yaml", text), RecipeFile("quantize.py", _SCRIPT))
-    return Recipe("llm-compressor", files, made.unexpressed, (note, *made.notes))
+    return Recipe("llm-compressor", files, made.unexpressed, (how, *made.notes))
 
 
 _SCRIPT = '''"""Quantize a model as recipe.yaml says: quantize.py MODEL OUTPUT"""
@@ -121,7 +129,7 @@ def lay_grid(scheme: Scheme) -> Scheme:
 
 def _make_groups(plan: Plan, target: str, *, partial: bool) -> _Groups:
     items, told = take_known(plan, target, partial=partial)
-    items, others = take_modules(items, target, what="Linear and Embedding modules")
+    items, others = take_modules(items, target, what="Linear and Embedding modules", transposed=False)
     quantized, left, uncast = part_casts(items, target)
     told += others + uncast
     bodies = dict[str, tuple[dict[str, Any], list[str]]]()
@@ -134,14 +142,15 @@ def _make_groups(plan: Plan, target: str, *, partial: bool) -> _Groups:
             continue
         bodies.setdefault(json.dumps(body), (body, []))[1].append(_find_weight_module(item))
         done.append(item)
+    settings = {module: body for body, modules in bodies.values() for module in modules}
     unknown = [one.tensor.removesuffix(".weight") for one in told if one.tensor.endswith(".weight")]
-    taken = {module for _body, modules in bodies.values() for module in modules}
-    ignore = dict.fromkeys(name for name in (*alone, *unknown, *list_kept_modules(plan)) if name not in taken)
+    ignore = dict.fromkeys(name for name in (*alone, *unknown, *list_kept_modules(plan)) if name not in settings)
+    settings |= {name: {} for name in ignore}
     return _Groups(
         tuple((body, tuple(modules)) for body, modules in bodies.values()),
         tuple(ignore),
         tuple(told),
-        tuple(_list_notes(done, target)),
+        (*tell_names(plan, target), *_list_notes(done, target), *tell_split(settings)),
     )
 
 
@@ -152,7 +161,7 @@ def _find_weight_module(item: Item) -> str:
 def _describe_scheme(item: Item) -> tuple[dict[str, Any] | None, list[Unexpressed]]:
     """A group without its targets, None for a tensor that is left in float, and what is not as planned."""
     scheme, name = item.scheme, str(item.scheme.format)
-    columns = item.shape[-1] if item.shape else None
+    columns = item.columns
     told = list[Unexpressed]()
     if name.startswith("nvfp4") or name in _BLOCKS:
         bits, group, scales, form = _BLOCKS[name.partition(":")[0]]
@@ -178,7 +187,7 @@ def _choose_strategy(item: Item) -> tuple[dict[str, Any], list[Unexpressed]]:
     match grouping.rows, grouping.columns:
         case None, None:
             return {"strategy": "tensor"}, told
-        case 1, None if grouping.axis in (None, 0):
+        case 1, _ if item.has_rows:
             return {"strategy": "channel"}, told
         case 1, None:
             instead: dict[str, Any] = {"strategy": "channel"}
@@ -200,7 +209,7 @@ def _tell_grouping(item: Item, instead: str) -> Unexpressed:
 
 
 def _list_notes(items: Sequence[Item], target: str) -> list[str]:
-    notes = tell_grids(items, target, lay_grid)
+    notes = [*tell_grids(items, target, lay_grid), *tell_powers(items, target), *tell_ties(items, target)]
     if any(str(item.scheme.format) == "nvfp4:one-level" for item in items):
         notes.append(f"{target} gives nvfp4 a scale over the tensor too: its values are those of nvfp4, not one-level")
     if any(item.row.role == "embedding" for item in items):

@@ -13,7 +13,6 @@ from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.modules import find_header
 from qanalysis.plans.recipes.recipe import Item
 from qanalysis.plans.tensors import read_shape
-from qanalysis.quantizers.matrix_view import MatrixView
 
 _OWN_NAME = re.compile(r"(blk|[av]\.blk)\.[0-9]+\.[a-z_0-9]+\.(weight|bias)|(token_embd|output|output_norm)\.weight")
 #: Weights that converters write as several, by what their name in GGUF ends with.
@@ -47,16 +46,13 @@ class KeptTensor:
 
 def gather_stacks(items: Sequence[Item], plan: Plan) -> tuple[list[Stack], list[Item]]:
     """The tensors of the file in the order of the plan, and the tensors of the plan that have no name there."""
-    names = _translate([item.tensor for item in items], plan)
-    views = {line["tensor"]: line["view"] for line in find_header(plan)}
+    names = _translate([name for item in items for name in (item.tensor, *item.aliases)], plan)
     grouped = dict[str, list[Item]]()
     for item in items:
-        for name in names.get(item.tensor, ()):
-            grouped.setdefault(name, []).append(item)
-    stacks = [
-        Stack(name, tuple(those), _find_row(those[0].shape, views.get(those[0].tensor, "")))
-        for name, those in grouped.items()
-    ]
+        for tensor in (item.tensor, *item.aliases):
+            for name in names.get(tensor, ()):
+                grouped.setdefault(name, []).append(item)
+    stacks = [Stack(name, tuple(those), those[0].columns) for name, those in grouped.items()]
     return stacks, [item for item in items if item.tensor not in names]
 
 
@@ -91,16 +87,3 @@ def _split(name: str, source: str) -> Iterator[str]:
         name = re.sub(r"ffn_(gate|up|gate_up)_exps\.weight$", "ffn_gate_up_exps.weight", name)
     end = next((end for end in _PARTS if name.endswith(end)), "")
     yield from (f"{name.removesuffix(end)}{part}" for part in _PARTS[end]) if end else (name,)
-
-
-def _find_row(shape: tuple[int, ...], view: str) -> int | None:
-    """How many values a row has in the file: converters turn a matrix so that its outputs are rows.
-
-    >>> _find_row((768, 2304), "1"), _find_row((16, 3, 5), "0"), _find_row((), "")
-    (768, 5, None)
-    """
-    if not shape:
-        return None
-    axes = MatrixView.parse(view) if view else MatrixView()
-    is_matrix = not axes.fold and len(shape) - len(axes.rows) == 1
-    return axes.sizes(shape)[1] if is_matrix else shape[-1]

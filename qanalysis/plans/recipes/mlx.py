@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from qanalysis.plans.plan import Plan
-from qanalysis.plans.recipes.differences import name_some
+from qanalysis.plans.recipes.differences import name_some, tell_powers
 from qanalysis.plans.recipes.known import take_known
-from qanalysis.plans.recipes.modules import fit_group, part_casts
+from qanalysis.plans.recipes.modules import fit_group, part_casts, tell_names
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
 
 _LENGTHS = (32, 64, 128)
@@ -61,7 +61,7 @@ def write_mlx(plan: Plan, *, partial: bool = False) -> Recipe:
         RecipeFile("predicate.py", _write_predicate(layers, base)),
         RecipeFile("config_quantization.json", json.dumps(config, indent=1) + "\n"),
     )
-    return Recipe("mlx", files, tuple(dict.fromkeys(told)), tuple(_list_notes(done, base)))
+    return Recipe("mlx", files, tuple(dict.fromkeys(told)), (*tell_names(plan, "MLX"), *_list_notes(done, base)))
 
 
 def _find_paths(item: Item) -> tuple[str, ...]:
@@ -104,15 +104,15 @@ def _describe_module(module: _Module) -> tuple[dict[str, Any] | None, list[Unexp
 
 
 def _describe_scheme(item: Item) -> tuple[dict[str, Any] | None, list[Unexpressed]]:
-    scheme, columns = item.scheme, item.shape[-1] if item.shape else None
+    scheme, columns = item.scheme, item.columns
     mode = str(scheme.format).partition(":")[0].removesuffix("_e4m3")
     if mode in _MODES:
         length, bits = _MODES[mode]
         if columns is not None and columns % length:
             return None, [_skip(item, length)]
         return {"group_size": length, "bits": bits, "mode": mode}, []
-    planned = scheme.grouping.columns
-    is_exact = scheme.grouping.rows == 1 and planned in _LENGTHS
+    planned = columns if item.has_rows else item.length
+    is_exact = planned in _LENGTHS
     if is_exact and (columns is None or columns % (planned or 1) == 0):
         return {"group_size": planned, "bits": scheme.format.bits, "mode": "affine"}, []
     finer = None if is_exact else fit_group(item, _LENGTHS)
@@ -128,14 +128,14 @@ def _describe_scheme(item: Item) -> tuple[dict[str, Any] | None, list[Unexpresse
 
 
 def _skip(item: Item, length: int) -> Unexpressed:
-    rows = f"rows of {item.shape[-1]} values" if item.shape else f"groups of {item.scheme.grouping}"
+    rows = f"rows of {item.columns} values" if item.shape else f"groups of {item.scheme.grouping}"
     why = f"{rows} do not go into groups of {length}, so that MLX skips the module"
     return Unexpressed(item.tensor, str(item.scheme), why, "it stays in float")
 
 
 def _write_predicate(layers: Mapping[str, Mapping[str, Any]], base: Mapping[str, Any]) -> str:
     """Python source with the table of layers and the predicate over it."""
-    lines = [f"    {json.dumps(path)}: {dict(parameters)!r}," for path, parameters in layers.items()]
+    lines = [f"    {path!r}: {dict(parameters)!r}," for path, parameters in layers.items()]
     return "\n".join(
         [
             '"""Which parameters does each layer get?',
@@ -169,7 +169,11 @@ def _list_notes(items: Sequence[Item], base: Mapping[str, Any]) -> list[str]:
         "config_quantization.json holds the `quantization` of config.json and its copy, by path, for a folder whose "
         "weights are packed so"
     )
-    notes = [call, where]
+    paths = (
+        "paths are the names of the checkpoint, experts aside; a layer that mlx-lm calls otherwise is not found and "
+        "stays in float"
+    )
+    notes = [call, where, paths]
     if integers:
         notes.append(
             f"{name_some(integers)} become affine: a scale and a real bias of 16 bits in each group, b + 32/g bits "
@@ -181,4 +185,4 @@ def _list_notes(items: Sequence[Item], base: Mapping[str, Any]) -> list[str]:
             "nvfp4 of MLX has no scale over the tensor: its values are those of nvfp4:one-level, the error is another "
             "than planned"
         )
-    return notes
+    return [*notes, *tell_powers(items, "MLX")]

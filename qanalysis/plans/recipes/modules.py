@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qanalysis.notation import escape, shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.recipe import Item, Unexpressed
 from qanalysis.plans.tensors import read_shape
@@ -15,11 +16,15 @@ from qanalysis.sweeps.held import TENSORS
 
 CASTS = ("bfloat16", "float16")
 _WEIGHT = ".weight"
+_OTHER_FILES = {".gguf": "a GGUF file", ".onnx": "an ONNX graph"}
 _NORM = re.compile(r"norm|(^|[._])(ln|bn)_?[0-9a-z]*$", re.IGNORECASE)
 
 
-def take_modules(items: Sequence[Item], target: str, *, what: str) -> tuple[list[Item], list[Unexpressed]]:
-    """The tensors that are matrices called `weight`, and the others, listed; `what` names the modules that have them.
+def take_modules(
+    items: Sequence[Item], target: str, *, what: str, transposed: bool = True
+) -> tuple[list[Item], list[Unexpressed]]:
+    """The tensors that are matrices called `weight`, and the others, listed; `what` names the modules that have them,
+    `transposed` says whether those count whose outputs are columns.
 
     A tensor of unknown shape counts as a matrix.
     """
@@ -29,6 +34,8 @@ def take_modules(items: Sequence[Item], target: str, *, what: str) -> tuple[list
             reason = f"{target} quantizes the weights of {what}, and this tensor has another name"
         elif item.shape and len(item.shape) != 2:
             reason = f"{target} quantizes the weights of {what}, and this tensor has {len(item.shape)} dimensions"
+        elif item.is_transposed and not transposed:
+            reason = f"{target} quantizes the weights of {what}, and this one is stored with its outputs as columns"
         else:
             found.append(item)
             continue
@@ -80,6 +87,32 @@ def _may_be_matrix(name: str, line: Mapping[str, Any] | None) -> bool:
     return len(read_shape(line["shape"])) == 2 and line["role"] in ("weight", "embedding")
 
 
+def tell_names(plan: Plan, target: str) -> list[str]:
+    """A note where names are those of a file that the back end does not read: no module would be found by them."""
+    path = plan.source.path.lower() if plan.source else ""
+    kind = next((word for suffix, word in _OTHER_FILES.items() if path.endswith(suffix)), "")
+    if not kind:
+        return []
+    told = (
+        f"names are those of {kind}, and {target} finds modules by the names of the checkpoint that it opens: plan "
+        "from that one"
+    )
+    return [told]
+
+
+def tell_ties(items: Sequence[Item], target: str) -> list[str]:
+    """A note where planned tensors have other names too, whose modules a recipe by names does not reach."""
+    tied = [item for item in items if any(name.endswith(_WEIGHT) for name in item.aliases)]
+    if not tied:
+        return []
+    names = ", ".join(shorten(escape(name)) for name in (tied[0].tensor, *tied[0].aliases))
+    told = (
+        f"{len(tied)} planned tensor{'s' * (len(tied) > 1)} with several names ({names}): {target} quantizes the "
+        "module of the first, which unties the others in their float type"
+    )
+    return [told]
+
+
 def fit_group(item: Item, lengths: Sequence[int]) -> int | None:
     """The longest of some group lengths that divides the rows and is no longer than the planned group; None for none.
 
@@ -89,8 +122,7 @@ def fit_group(item: Item, lengths: Sequence[int]) -> int | None:
     >>> fit_group(list_items([PlanRow(tensor="w", shape="8x96", scheme="int4 channel", **facts)])[0], (32, 64))
     32
     """
-    columns = item.shape[-1] if item.shape else None
-    planned = item.scheme.grouping.columns
+    columns, planned = item.columns, item.scheme.grouping.columns
     fits = [
         length
         for length in lengths

@@ -18,7 +18,16 @@ from qanalysis.notation import quote
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.known import take_known
 from qanalysis.plans.recipes.onnx_scripts import QUANTIZE_STATIC
-from qanalysis.plans.recipes.placing import Placed, fit_grid, is_plain, list_kept, name_nodes, part_casts, place_items
+from qanalysis.plans.recipes.placing import (
+    Placed,
+    count,
+    fit_grid,
+    is_plain,
+    name_nodes,
+    name_others,
+    part_expressed,
+    place_items,
+)
 from qanalysis.plans.recipes.recipe import Recipe, RecipeFile
 from qanalysis.quantizers.ranges import MinMax
 
@@ -38,18 +47,11 @@ def write_overrides(plan: Plan, *, partial: bool = False, source: TensorSource |
     does not know, and for a source that the plan was not made of.
     """
     items, unexpressed = take_known(plan, "onnxruntime", partial=partial)
-    coded, plain, told = part_casts(place_items(items, plan, source))
-    unexpressed += told
-    chosen, unsaid = list[Placed](), list[Placed]()
-    for one in coded:
-        reason = _find_obstacle(one)
-        if reason:
-            unexpressed.append(one.tell(reason))
-        (unsaid if reason else chosen).append(one)
+    chosen, told = part_expressed(place_items(items, plan, source), _find_obstacle)
     overrides = {one.name: _write_entry(one, source) for one in chosen}
     check_overrides(overrides, {one.name: one.tensor.shape for one in chosen})
     nodes = name_nodes(chosen)
-    excluded = [name for name in name_nodes([*plain, *unsaid, *list_kept(plan, source)]) if name not in nodes]
+    excluded = name_others(plan, chosen, source)
     content = {"TensorQuantOverrides": overrides, "nodes_to_quantize": nodes, "nodes_to_exclude": excluded}
     return Recipe(
         "onnxruntime",
@@ -57,7 +59,7 @@ def write_overrides(plan: Plan, *, partial: bool = False, source: TensorSource |
             RecipeFile("tensor_quant_overrides.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n"),
             RecipeFile("quantize.py", QUANTIZE_STATIC),
         ),
-        tuple(unexpressed),
+        (*unexpressed, *told),
         tuple(_list_notes(chosen, source, has_nodes=bool(nodes))),
     )
 
@@ -163,7 +165,7 @@ def _list_notes(chosen: Sequence[Placed], source: TensorSource | None, *, has_no
         words = sorted({str(one.scheme.symmetry) for one in others if is_plain(one.scheme)})
         plan_words = f"the plan has {', '.join(words)}" if words else "the plan has its own ranges or scales"
         notes.append(
-            f"{len(others)} tensor{'s' * (len(others) > 1)}: ONNX Runtime lays its own grid, step absmax / 7.5 at 4 "
+            f"{count(others)}: ONNX Runtime lays its own grid, step absmax / 7.5 at 4 "
             f"bits, absmax / 127 at 8, absmax / 32767 at 16, and {plan_words}; with --source MODEL.onnx their scales "
             "are written out"
         )

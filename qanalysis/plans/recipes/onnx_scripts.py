@@ -6,15 +6,25 @@ from __future__ import annotations
 #: them, and constants that are nodes become initializers, which back ends look for.
 _PREPARE = """
 
+def list_graphs(graph):
+    inner = [body for node in graph.node for one in node.attribute for body in (one.g, *one.graphs) if body.node]
+    return [graph, *(each for body in inner for each in list_graphs(body))]
+
+
 def open_model(path):
     model = onnx.load(path)
-    for node in list(model.graph.node):
-        node.name = node.name or node.output[0]
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            node.attribute[0].t.name = node.output[0]
-            model.graph.initializer.append(node.attribute[0].t)
-            model.graph.node.remove(node)
+    for graph in list_graphs(model.graph):
+        for node in list(graph.node):
+            node.name = node.name or next(filter(None, node.output), "")
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                node.attribute[0].t.name = node.output[0]
+                graph.initializer.append(node.attribute[0].t)
+                graph.node.remove(node)
     return model
+
+
+def list_nodes(model):
+    return [node for graph in list_graphs(model.graph) for node in graph.node]
 
 
 def check_names(names, known, what):
@@ -54,7 +64,7 @@ def quantize(model_path, output_path, samples, recipe_path=Path(__file__).with_n
     shapes = {one.name: list(one.dims) for one in model.graph.initializer}
     overrides = recipe["TensorQuantOverrides"]
     check_names(overrides, shapes, "initializer")
-    check_names(recipe["nodes_to_quantize"], [node.name for node in model.graph.node], "node")
+    check_names(recipe["nodes_to_quantize"], [node.name for node in list_nodes(model)], "node")
     for name, entry in overrides.items():
         axis = entry[0].get("axis")
         if axis is not None and not (axis < len(shapes[name]) and len(entry) in (1, shapes[name][axis])):
@@ -82,4 +92,100 @@ def quantize(model_path, output_path, samples, recipe_path=Path(__file__).with_n
 if __name__ == "__main__":
     quantize(sys.argv[1], sys.argv[2], np.load(sys.argv[3]))
 '''
+)
+
+QUANTIZE_NBITS = (
+    '''"""Give MatMul of an ONNX model the bits that are planned: python quantize.py MODEL.onnx OUTPUT.onnx"""
+
+import json
+import sys
+from pathlib import Path
+
+import onnx
+from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
+
+'''
+    + _PREPARE
+    + """
+def quantize(model_path, output_path, recipe_path=Path(__file__).with_name("matmul_nbits.json")):
+    recipe = json.loads(Path(recipe_path).read_text(encoding="utf-8"))
+    model = open_model(model_path)
+    names = [node.name for node in list_nodes(model)]
+    for run in recipe["runs"]:
+        check_names(run["nodes"], names, "node")
+    for run in recipe["runs"]:
+        config = DefaultWeightOnlyQuantConfig(
+            block_size=run["block_size"],
+            is_symmetric=run["is_symmetric"],
+            bits=run["bits"],
+            op_types_to_quantize=tuple(run["op_types_to_quantize"]),
+        )
+        others = [node.name for node in list_nodes(model) if node.name not in run["nodes"]]
+        quantizer = MatMulNBitsQuantizer(model, nodes_to_exclude=others, algo_config=config)
+        quantizer.process()
+        model = quantizer.model.model
+    onnx.save(model, output_path)
+
+
+if __name__ == "__main__":
+    quantize(sys.argv[1], sys.argv[2])
+"""
+)
+
+COMPRESS_WITH_NNCF = (
+    '''"""Compress weights as planned: python compress.py MODEL.onnx OUTPUT.onnx, or `compress` for a torch model."""
+
+import json
+import sys
+from pathlib import Path
+
+import nncf
+import onnx
+
+'''
+    + _PREPARE
+    + '''
+def compress(model, recipe_path=Path(__file__).with_name("nncf.json"), dataset=None):
+    """A torch model needs `dataset`, nncf.Dataset([sample]), to be traced."""
+    for call in json.loads(Path(recipe_path).read_text(encoding="utf-8"))["calls"]:
+        keys = {key: call[key] for key in ("group_size", "ratio", "all_layers") if key in call}
+        if "backup_mode" in call:
+            keys["backup_mode"] = nncf.BackupMode[call["backup_mode"]]
+        model = nncf.compress_weights(
+            model,
+            mode=nncf.CompressWeightsMode[call["mode"]],
+            ignored_scope=nncf.IgnoredScope(**call["ignored_scope"]),
+            dataset=dataset,
+            **keys,
+        )
+    return model
+
+
+if __name__ == "__main__":
+    onnx.save(compress(open_model(sys.argv[1])), sys.argv[2])
+'''
+)
+
+LOAD_WITH_AIMET = (
+    '''"""Load planned encodings into AIMET's simulation of a model: python load.py MODEL.onnx OUTPUT_FOLDER"""
+
+import sys
+from pathlib import Path
+
+import onnx
+from aimet_onnx.quantsim import QuantizationSimModel, load_encodings_to_sim
+
+'''
+    + _PREPARE
+    + """
+def load(model, encodings_path=Path(__file__).with_name("encodings.json")):
+    simulation = QuantizationSimModel(model)
+    load_encodings_to_sim(simulation, str(encodings_path), strict=False)
+    return simulation
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).mkdir(exist_ok=True)
+    load(open_model(sys.argv[1])).export(sys.argv[2], "model")
+"""
 )

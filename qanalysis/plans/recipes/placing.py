@@ -4,7 +4,7 @@ a source is given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,6 +77,18 @@ class Placed:
         return "channel" if grouping.columns is None else "group"
 
     @property
+    def group_length(self) -> int:
+        """How many values along an output channel share a scale, 0 where the shape is not known."""
+        layout = self.layout
+        return layout.block_columns if layout is not None else self.scheme.grouping.columns or 0
+
+    @property
+    def row_length(self) -> int:
+        """How many values an output channel has, 0 where the shape is not known."""
+        layout = self.layout
+        return layout.columns if layout is not None else 0
+
+    @property
     def channel_axis(self) -> int | None:
         """The one axis of its output channels; None where they lie along several, or in a folded tensor."""
         view = self.view
@@ -120,20 +132,38 @@ def _check_source(items: Sequence[Item], source: TensorSource) -> None:
             )
 
 
-def list_kept(plan: Plan, source: TensorSource | None = None) -> list[PlanTensor]:
-    """The matrices that the plan leaves as they are."""
+def check_graph(placed: Sequence[Placed], target: str) -> None:
+    """ValueError where nothing is known of the nodes that a recipe has to name."""
+    if placed and not any(one.consumers for one in placed):
+        raise ValueError(
+            f"target {target}: names the nodes of a graph, and the plan was not made of one; give --source MODEL.onnx "
+            "with the tensors of the plan"
+        )
+
+
+def name_others(plan: Plan, chosen: Sequence[Placed], source: TensorSource | None = None) -> list[str]:
+    """The nodes that take matrices, planned or kept as they are, but none of the chosen ones."""
     known = list_tensors([plan], header=source.tensors if source is not None else ())
-    kept = [known[name] for name in plan.kept_float if name in known]
-    return [one for one in kept if sum(size > 1 for size in one.shape) >= 2]
+    names = [name for name in (*plan.assignments, *plan.kept_float) if name in known]
+    matrices = [known[name] for name in names if sum(size > 1 for size in known[name].shape) >= 2]
+    own = set(name_nodes(chosen))
+    return [name for name in name_nodes(matrices) if name not in own]
 
 
-def part_casts(placed: Iterable[Placed]) -> tuple[list[Placed], list[Placed], list[Unexpressed]]:
-    """Those with codes, those that stay plain floats, and of the latter those that would have another float type."""
-    coded, plain = list[Placed](), list[Placed]()
+def part_expressed(
+    placed: Iterable[Placed], find_obstacle: Callable[[Placed], str]
+) -> tuple[list[Placed], list[Unexpressed]]:
+    """Those that the back end does as planned, and the lines of the others; those that stay the floats that they are
+    are neither.
+    """
+    chosen, told = list[Placed](), list[Unexpressed]()
     for one in placed:
-        (plain if one.is_cast else coded).append(one)
-    told = [one.tell("the type of floats is the model's own, not the recipe's") for one in plain if not one.is_kept]
-    return coded, plain, told
+        reason = "the type of floats is the model's own, not the recipe's" if one.is_cast else find_obstacle(one)
+        if reason and not (one.is_cast and one.is_kept):
+            told.append(one.tell(reason))
+        elif not reason:
+            chosen.append(one)
+    return chosen, told
 
 
 def name_nodes(tensors: Iterable[Placed | PlanTensor]) -> list[str]:
@@ -155,3 +185,29 @@ def fit_grid(one: Placed, source: TensorSource) -> tuple[LevelQuantizer, Floats]
     if not np.isfinite(values).all():
         raise ValueError(f"{quote(one.name)} holds NaN or infinities, which have no code; mend the model")
     return one.scheme.fit(values, axis=one.view), values
+
+
+def tell_signed_step(chosen: Sequence[Placed], who: str) -> list[str]:
+    """What is to be said of symmetric integers where a back end divides the value of the largest magnitude."""
+    signed = [one for one in chosen if one.scheme.symmetry.signed]
+    words = ", ".join(sorted({str(one.scheme.symmetry) for one in signed}))
+    told = (
+        f"{count(signed)}: the symmetric step of {who} is the value of the largest magnitude / -2^(bits-1), as "
+        f"gguf:q4_0 has it; the plan has {words}"
+    )
+    return [told] * bool(signed)
+
+
+def tell_own_rules(chosen: Sequence[Placed]) -> list[str]:
+    """What is to be said of ranges, scale types and roundings that a back end has no words for."""
+    odd = [one for one in chosen if not is_plain(one.scheme)]
+    told = (
+        f"{count(odd)} of the plan with a range, a scale type or a rounding of its own, for which there are no words "
+        "here: extremes, the model's float type and the nearest code are taken"
+    )
+    return [told] * bool(odd)
+
+
+def count(tensors: Sequence[Placed]) -> str:
+    """So many tensors, in words."""
+    return f"{len(tensors)} tensor{'s' * (len(tensors) > 1)}"

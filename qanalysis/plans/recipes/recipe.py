@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qanalysis.plans.row import PlanRow
+from qanalysis.quantizers.matrix_view import MatrixView
 from qanalysis.quantizers.scheme import Scheme
 
 
@@ -45,12 +46,15 @@ class Item:
     """One tensor of a plan as recipes see it: its row, its scheme, and the module that holds it.
 
     `module` is the name without the last part for state-dict names ("model.layers.0.mlp.up_proj" of
-    "model.layers.0.mlp.up_proj.weight"), the layer of the row where that is known.
+    "model.layers.0.mlp.up_proj.weight"), the layer of the row where that is known. `view` are the axes of the output
+    channels, "" where the plan does not tell them; `aliases` are other names of the same values.
     """
 
     row: PlanRow
     scheme: Scheme
     module: str
+    view: str = ""
+    aliases: tuple[str, ...] = ()
 
     @property
     def tensor(self) -> str:
@@ -61,6 +65,36 @@ class Item:
     def shape(self) -> tuple[int, ...]:
         """Lengths of its dimensions, () where they are not known."""
         return tuple(map(int, self.row.shape.split("x"))) if self.row.shape else ()
+
+    @property
+    def length(self) -> int | None:
+        """How many values of a row share a scale, None where all do or rows share theirs; a group that is longer than
+        the row is the row.
+        """
+        found = self.scheme.grouping.columns if self.scheme.grouping.rows == 1 else None
+        return None if found is not None and self.columns is not None and found > self.columns else found
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether each row of outputs has one scale."""
+        grouping = self.scheme.grouping
+        return grouping.rows == 1 and self.length is None and grouping.axis in (None, 0)
+
+    @property
+    def is_transposed(self) -> bool:
+        """Whether it is a matrix whose outputs are its columns, as weights of GPT-2 are stored."""
+        return len(self.shape) == 2 and self.view == "1"
+
+    @property
+    def columns(self) -> int | None:
+        """How many values a row has where outputs are rows: of matrices and stacks of them the inputs, of others the
+        last dimension; None where the shape is not known.
+        """
+        if not self.shape:
+            return None
+        axes = MatrixView.parse(self.view) if self.view else MatrixView()
+        is_matrix = not axes.fold and len(self.shape) - len(axes.rows) == 1
+        return axes.sizes(self.shape)[1] if is_matrix else self.shape[-1]
 
 
 def list_items(rows: Sequence[PlanRow]) -> list[Item]:

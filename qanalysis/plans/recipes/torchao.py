@@ -16,7 +16,7 @@ from typing import Any
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.differences import tell_grids
 from qanalysis.plans.recipes.known import take_known
-from qanalysis.plans.recipes.modules import fit_group, list_kept_modules, part_casts
+from qanalysis.plans.recipes.modules import fit_group, list_kept_modules, part_casts, tell_names, tell_ties
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
 from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.rounding import Rounding
@@ -103,7 +103,8 @@ def write_torchao(plan: Plan, *, partial: bool = False) -> Recipe:
         "apply it by `quantize_(model, config_from_dict(json.load(open('torchao_config.json'))), filter_fn=None)`: "
         "with a filter FqnToConfig is refused; torchao_config.py makes the same for other versions than 0.18"
     )
-    return Recipe("torchao", files, tuple(told), (note, *tell_grids(done, "torchao", lay_grid), *_list_notes(done)))
+    notes = (note, *tell_names(plan, "torchao"), *tell_grids(done, "torchao", lay_grid), *_list_notes(done))
+    return Recipe("torchao", files, tuple(told), notes)
 
 
 def find_key(item: Item) -> str:
@@ -145,6 +146,8 @@ def _find_obstacle(item: Item, length: int | None) -> str:
     is_nvfp4 = str(item.scheme.format).startswith("nvfp4")
     if len(item.shape) not in (0, _MATRIX):
         return f"torchao quantizes matrices, and this tensor has {len(item.shape)} dimensions"
+    if item.is_transposed:
+        return "torchao lays groups along the last dimension, and this weight is stored with its outputs as columns"
     if is_nvfp4 and not item.tensor.endswith(".weight"):
         return "torchao has nvfp4 for the weight of a module only"
     if is_nvfp4:
@@ -185,7 +188,7 @@ def _share_scales(item: Item) -> tuple[_Call, list[Unexpressed]]:
     match grouping.rows, grouping.columns:
         case None, None if is_float or (scheme.format.bits == 8 and scheme.symmetry.by_largest):
             return _Call("PerTensor"), []
-        case 1, None if grouping.axis in (None, 0):
+        case 1, _ if item.has_rows:
             return row, []
         case 1, int(columns):
             return _Call("PerGroup", {"group_size": columns}, asked=("group_size",)), []
@@ -209,7 +212,7 @@ def _write_script(calls: Mapping[str, _Call | None]) -> str:
             used.setdefault(names.get(name, "torchao.quantization"), set()).add(name)
     used.setdefault("torchao.quantization", set()).update(("FqnToConfig", "quantize_"))
     imports = [f"from {module} import {', '.join(sorted(found))}" for module, found in sorted(used.items())]
-    entries = [f"        ({json.dumps(name)}, {call.to_python() if call else None})," for name, call in calls.items()]
+    entries = [f"        ({name!r}, {call.to_python() if call else None})," for name, call in calls.items()]
     return "\n".join(
         [
             '"""The configuration of each layer, and a function that applies them: apply(model)."""',
@@ -248,6 +251,9 @@ def _list_notes(items: Sequence[Item]) -> list[str]:
     notes = []
     if any(str(item.scheme.format).startswith("nvfp4") for item in items):
         notes.append("nvfp4 is a prototype of torchao: import torchao.prototype.mx_formats before the JSON is read")
-    if any(item.row.role == "embedding" for item in items):
-        notes.append("a quantized embedding is no longer tied to the output layer that shared its weight")
-    return notes
+    if any(
+        item.scheme.format.is_integer and item.row.dtype not in ("", "float32", str(item.scheme.scale))
+        for item in items
+    ):
+        notes.append("scales are stored in the type of the model's weights where the plan counts float32")
+    return [*notes, *tell_ties(items, "torchao")]

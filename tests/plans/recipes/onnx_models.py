@@ -61,6 +61,25 @@ def make_model(*, opset: int = 21) -> ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
 
 
+def make_chain() -> ModelProto:
+    """A look-up and five products one after the other."""
+    rng = np.random.default_rng(5)
+    widths = {"table": (20, 64), "a": (64, 32), "b": (32, 96), "c": (96, 40), "d": (40, 40), "e": (40, 16)}
+    arrays = {name: (rng.standard_normal(shape) / 6).astype(np.float32) for name, shape in widths.items()}
+    nodes = [helper.make_node("Gather", ["table", "ids"], ["y_table"], name="look_up")]
+    for before, name in zip(widths, list(widths)[1:], strict=False):
+        out = "y" if name == "e" else f"y_{name}"
+        nodes.append(helper.make_node("MatMul", [f"y_{before}", name], [out], name=f"mm_{name}"))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 16])],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
 def save_model(folder: Path, model: ModelProto | None = None) -> Path:
     path = folder / "model.onnx"
     path.write_bytes((model or make_model()).SerializeToString())

@@ -18,6 +18,7 @@ def make_plan(
     kept: Mapping[str, int] | None = None,
     dtype: str = "float32",
     path: str = "model.safetensors",
+    stored: str = "",
     **more: Any,
 ) -> Plan:
     """A plan of tensors by name, each with its shape and its scheme."""
@@ -26,7 +27,7 @@ def make_plan(
     return Plan.from_rows(
         PlanRow,
         rows,
-        source=SourceIdentity(path, 1, None),
+        source=SourceIdentity(path, 1, None, stored=stored),
         more={
             "assignments": {row.tensor: row.scheme for row in rows},
             "objective": 1.0,
@@ -40,6 +41,20 @@ def make_plan(
             **more,
         },
     )
+
+
+def make_header(tensor: str, shape: str, **facts: Any) -> dict[str, Any]:
+    """What a plan's document says of a tensor beside its row."""
+    usual = {
+        "role": "weight",
+        "dtype": "float32",
+        "stored": "",
+        "view": "0",
+        "numel": 1,
+        "size_bytes": 1,
+        "aliases": [],
+    }
+    return {"tensor": tensor, "shape": shape, **usual, **facts}
 
 
 def _make_row(name: str, shape: tuple[int, ...], text: str, dtype: str) -> PlanRow:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,7 +14,8 @@ import yaml
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.catalogue import write_recipe
 from qanalysis.plans.recipes.compressed_tensors import name_target
-from tests.plans.recipes.planning import make_plan
+from qanalysis.quantizers.scheme import Scheme
+from tests.plans.recipes.planning import make_header, make_plan
 
 LAYERS = {
     "blocks.0.up.weight": ((96, 64), "int4 sym-full group=32"),
@@ -180,3 +182,52 @@ def test_plain_floats_are_ignored_and_listed_where_they_would_have_to_be_cast() 
     assert (json.loads(recipe.files[0].text)["ignore"], recipe.unexpressed) == (["a.c"], ())
     (one,) = write_recipe(make_plan(planned, dtype="float32"), "compressed-tensors").unexpressed
     assert "load the model in bfloat16" in one.instead
+
+
+def test_weights_that_are_stored_the_other_way_round_are_no_linear_modules() -> None:
+    line = make_header("h.0.c_attn.weight", "64x192", view="1")
+    for target in ("compressed-tensors", "torchao"):
+        (one,) = write_recipe(
+            make_plan({"h.0.c_attn.weight": ((64, 192), "int4 group=32")}, tensors=[line]), target
+        ).unexpressed
+        assert "outputs as columns" in one.reason
+
+
+def test_a_tied_tensor_is_told_to_come_apart() -> None:
+    line = make_header("a.embed.weight", "64x64", aliases=["a.head.weight"])
+    for target in ("compressed-tensors", "torchao"):
+        recipe = write_recipe(make_plan({"a.embed.weight": ((64, 64), "int4 sym-full")}, tensors=[line]), target)
+        assert any("a.embed.weight, a.head.weight" in note for note in recipe.notes)
+
+
+def test_names_of_any_letters_come_through_yaml_and_json() -> None:
+    name = 'möd"ule\\.😀 x'
+    table = write_recipe(make_plan({f"a.{name}.weight": ((64, 64), "int4")}), "llm-compressor").files[0]
+    groups = yaml.safe_load(table.text)["quant_stage"]["quant_modifiers"]["QuantizationModifier"]["config_groups"]
+    assert groups["group_0"]["targets"] == [f"a.{name}"]
+
+
+def test_what_the_notes_say_of_grids_is_what_compressed_tensors_makes() -> None:
+    pytest.importorskip("compressed_tensors")
+    from compressed_tensors.quantization import QuantizationArgs
+    from compressed_tensors.quantization.lifecycle.forward import fake_quantize
+    from compressed_tensors.quantization.utils.helpers import calculate_qparams
+
+    x = np.random.default_rng(0).normal(size=(64, 256)).astype(np.float32)
+
+    def convert(text: str) -> np.ndarray:
+        found = find_weights(read_config(make_plan({"a.b.weight": ((64, 256), text)})), "a.b")
+        assert found is not None
+        args, weight = QuantizationArgs.model_validate(found), torch.from_numpy(x)
+        groups = weight.reshape(64, -1, found.get("group_size") or 256)
+        scale, zero_point = calculate_qparams(groups.amin(-1), groups.amax(-1), args)
+        done: np.ndarray = fake_quantize(weight, scale, None if args.symmetric else zero_point, args).numpy()
+        return done
+
+    for text in ("int4 sym-full group=32", "int4 asym group=32", "int8 sym-full channel", "fp8_e4m3 channel"):
+        planned, done = Scheme.parse(text).fit(x).round_trip(x), convert(text)
+        # The largest magnitude lies half way between two codes and may fall on either side, with the same error.
+        assert np.isclose(np.abs(done - x), np.abs(planned - x), rtol=0, atol=8 * np.finfo(np.float32).eps).all()
+    assert np.abs(convert("mxfp8_e4m3") - Scheme.parse("mxfp8_e4m3").fit(x).round_trip(x)).max() > 0.1
+    notes = write_recipe(make_plan({"a.b.weight": ((64, 64), "mxfp8_e4m3")}), "compressed-tensors").notes
+    assert any("powers of two by a rule of its own" in note for note in notes)

@@ -11,7 +11,7 @@ import pytest
 from qanalysis.plans.recipes.catalogue import write_recipe
 from qanalysis.plans.recipes.llama_cpp import write_pattern
 from qanalysis.plans.recipes.recipe import Recipe
-from tests.plans.recipes.planning import make_plan
+from tests.plans.recipes.planning import make_header, make_plan
 
 TYPES = {
     *("f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq1_s"),
@@ -178,8 +178,7 @@ def test_rows_that_the_block_does_not_divide_are_listed(scheme: str, columns: in
 
 
 def test_rows_follow_the_view_that_the_header_tells() -> None:
-    header = {"role": "weight", "dtype": "float32", "stored": "", "numel": 1, "size_bytes": 1, "aliases": []}
-    line = {"tensor": "h.0.attn.c_attn.weight", "shape": "64x48", "view": "1", **header}
+    line = make_header("h.0.attn.c_attn.weight", "64x48", view="1")
     plan = make_plan({"h.0.attn.c_attn.weight": ((64, 48), "gguf:q8_0")}, tensors=[line])
     assert not write_recipe(plan, "llama.cpp").unexpressed
 
@@ -199,11 +198,10 @@ def test_tensors_that_the_program_always_copies_are_listed() -> None:
 
 
 def test_matrices_kept_float_have_lines_of_their_type_and_vectors_none() -> None:
-    header = {"role": "weight", "stored": "", "view": "0", "numel": 1, "size_bytes": 1, "aliases": []}
     tensors = [
-        {"tensor": f"{LLAMA}self_attn.k_proj.weight", "shape": "64x64", "dtype": "bfloat16", **header},
-        {"tensor": f"{LLAMA}self_attn.q_proj.bias", "shape": "64", "dtype": "float32", **header},
-        {"tensor": "model.norm.weight", "shape": "64", "dtype": "float32", **header},
+        make_header(f"{LLAMA}self_attn.k_proj.weight", "64x64", dtype="bfloat16"),
+        make_header(f"{LLAMA}self_attn.q_proj.bias", "64"),
+        make_header("model.norm.weight", "64"),
     ]
     kept = {line["tensor"]: 1 for line in tensors}
     recipe = write_recipe(make_plan(PLAN, kept=kept, tensors=tensors), "llama.cpp")
@@ -241,3 +239,33 @@ def test_formats_of_other_back_ends_are_refused_and_listed_with_partial() -> Non
 def test_two_level_nvfp4_is_told_to_be_another_grid() -> None:
     notes = write_recipe(make_plan({"blk.0.attn_q.weight": ((64, 64), "nvfp4")}), "llama.cpp").notes
     assert any("nvfp4:one-level" in note for note in notes)
+
+
+def test_a_tied_output_has_the_line_of_its_embedding() -> None:
+    line = make_header("model.embed_tokens.weight", "128x64", aliases=["lm_head.weight"])
+    recipe = write_recipe(
+        make_plan({"model.embed_tokens.weight": ((128, 64), "gguf:q8_0")}, tensors=[line]), "llama.cpp"
+    )
+    assert recipe.files[0].text == "^token_embd\\.weight$=q8_0\n^output\\.weight$=q8_0\n"
+
+
+def test_vectors_are_listed_since_the_program_never_quantizes_them() -> None:
+    recipe = write_recipe(make_plan({"blk.0.ssm_a.weight": ((64,), "gguf:q8_0")}), "llama.cpp")
+    assert (recipe.files[0].text, len(recipe.unexpressed)) == ("", 1)
+
+
+def test_packed_tensors_of_a_file_that_is_quantized_already_stay_as_they_are() -> None:
+    kept = {"blk.0.attn_k.weight": 1, "blk.0.attn_v.weight": 1}
+    tensors = [make_header(name, "64x256", dtype=dtype) for name, dtype in zip(kept, ("iq4_nl", "q6_k"), strict=True)]
+    planned = {
+        f"blk.{n}.ffn_up.weight": ((64, 256), f"gguf:{kind}")
+        for n, kind in enumerate(["q8_0", "q5_1", "q5_0", "q4_1", "q4_0"])
+    }
+    plan = make_plan(planned, kept=kept, tensors=tensors, path="m.gguf", stored="gguf:iq4_nl 1, gguf:q6_k 1")
+    recipe = write_recipe(plan, "llama.cpp")
+    assert read_items(recipe.files[0].text)[-2:] == [
+        ("^blk\\.0\\.attn_k\\.weight$", "iq4_nl"),
+        ("^blk\\.0\\.attn_v\\.weight$", "q6_k"),
+    ]
+    assert find_base(recipe) == "q5_k"
+    assert any("--allow-requantize" in note for note in recipe.notes)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from qanalysis.plans.recipes.catalogue import write_recipe
 from qanalysis.plans.recipes.recipe import Recipe
+from qanalysis.quantizers.scheme import Scheme
 from tests.plans.recipes.planning import make_plan
 
 LAYERS = {
@@ -86,13 +88,30 @@ def test_the_recipe_is_obeyed_by_mlx() -> None:
         assert stored / (shape[0] * shape[1]) == wanted["bits"] + overhead / wanted["group_size"]
 
 
+def test_what_the_notes_say_of_grids_is_what_mlx_makes() -> None:
+    mx = pytest.importorskip("mlx.core")
+    x = np.random.default_rng(0).normal(size=(64, 256)).astype(np.float32)
+
+    def convert(mode: str, group: int, bits: int) -> np.ndarray:
+        parts = mx.quantize(mx.array(x), group_size=group, bits=bits, mode=mode)
+        return np.array(mx.dequantize(*parts, group_size=group, bits=bits, mode=mode).astype(mx.float32))
+
+    def plan_for(text: str) -> np.ndarray:
+        return Scheme.parse(text).fit(x).round_trip(x)
+
+    assert np.array_equal(convert("nvfp4", 16, 4), plan_for("nvfp4:one-level"))
+    assert not np.array_equal(convert("mxfp8", 32, 8), plan_for("mxfp8_e4m3"))
+    notes = write_recipe(make_plan({"a.weight": ((64, 64), "mxfp8_e4m3")}), "mlx").notes
+    assert any("powers of two by a rule of its own" in note for note in notes)
+
+
 @pytest.mark.parametrize(
     ("shape", "scheme", "reason", "instead"),
     [
         ((64, 96), "int4 group=64", "rows of 96 values do not go into groups of 64", "stays in float"),
         ((64, 72), "mxfp4", "rows of 72 values do not go into groups of 32", "stays in float"),
         ((64, 72), "int4 channel", "rows of 72 values do not go into groups of 32", "stays in float"),
-        ((64, 256), "int4 group=256", "no group=256", "groups of 128"),
+        ((64, 512), "int4 group=256", "no group=256", "groups of 128"),
         ((64, 256), "int4 channel", "no channel", "groups of 128"),
         ((64, 96), "int4 tensor", "no tensor", "groups of 32"),
         ((64, 64, 3, 3), "int4 group=32", "weights of modules", "stays in float"),
@@ -129,3 +148,11 @@ def test_the_affine_grid_is_told_to_be_another_one() -> None:
 def test_a_width_that_mlx_lacks_is_refused() -> None:
     with pytest.raises(ValueError, match="target mlx: has no format int7"):
         write_recipe(make_plan({"a.weight": ((64, 64), "int7")}), "mlx")
+
+
+def test_a_group_longer_than_the_row_is_the_row() -> None:
+    recipe = write_recipe(
+        make_plan({"a.weight": ((64, 64), "int4 group=128"), "b.weight": ((64, 64), "int4 channel")}), "mlx"
+    )
+    assert [one["group_size"] for one in run_predicate(recipe)["LAYERS"].values()] == [64, 64]
+    assert not recipe.unexpressed

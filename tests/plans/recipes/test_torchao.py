@@ -126,3 +126,22 @@ def test_formats_without_a_weight_only_configuration_are_refused() -> None:
         ValueError, match=r"target torchao: has no format mxfp4, .*; compressed-tensors, .* know all of them"
     ):
         write_recipe(make_plan({"a.b.weight": ((64, 64), "mxfp4")}), "torchao")
+
+
+def test_a_group_longer_than_the_row_is_the_row() -> None:
+    plan = make_plan(
+        {"a.b.weight": ((64, 48), "int4 sym-full group=128"), "a.c.weight": ((64, 64), "int4 sym-full group=64")}
+    )
+    recipe = write_recipe(plan, "torchao")
+    assert not recipe.unexpressed
+    assert "'a.b', IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=PerAxis(axis=0)" in recipe.files[1].text
+    assert (
+        "'a.c', IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=PerGroup(group_size=64)"
+        in recipe.files[1].text
+    )
+
+
+@pytest.mark.parametrize("target", ["torchao", "compressed-tensors", "mlx", "gptqmodel", "auto-round"])
+def test_names_of_a_gguf_file_are_told_to_be_others(target: str) -> None:
+    plan = make_plan({"blk.0.attn_q.weight": ((64, 64), "int4 sym-full group=64")}, path="model.gguf")
+    assert any("names are those of a GGUF file" in note for note in write_recipe(plan, target).notes)
