@@ -39,11 +39,15 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Spelled:
-    """A name, what it is without the words in front, and what GGUF calls it (None where that is not known)."""
+    """A name, what it is without the words in front, and what GGUF calls it (None where that is not known).
+
+    `graph` is what the module is called that a node of a graph stands for; None without such a node.
+    """
 
     name: str
     plain: Key
     gguf: Key | None
+    graph: Key | None = None
 
 
 def is_gguf_style(names: Iterable[str]) -> bool:
@@ -89,6 +93,23 @@ def make_key(name: str) -> Key:
     text = _EXPERT.sub("", stem)
     ending = ".bias" if suffix and suffix["word"] == "bias" else ""
     return Key(f"{text}{ending}", int(expert[1]) if expert else None)
+
+
+def name_module(node: str) -> str:
+    """The module that a node of an exported graph stands for: its name without the operation at its end.
+
+    A container's children have its name in front of theirs. Empty for a node that is not named so.
+
+    >>> name_module("/bert/encoder/layer.0/query/MatMul"), name_module("/enc/enc.2/Gemm"), name_module("node_7")
+    ('bert.encoder.layer.0.query', 'enc.2', '')
+    """
+    scopes = node.strip("/").split("/")[:-1]
+    parts: list[str] = []
+    for scope in scopes:
+        if parts and scope.startswith(f"{parts[-1]}."):
+            parts.pop()
+        parts.append(scope)
+    return ".".join(parts)
 
 
 def spell(names: Sequence[str]) -> dict[str, Spelled]:

@@ -128,14 +128,13 @@ def _squeeze(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _list_heads(rows: int, facts: Sequence[ModelFacts], *, of_keys: bool) -> list[int]:
-    """In how many heads so many rows may lie: those that a source states, else those of usual widths."""
+    """In how many heads so many rows may lie: those that a source states, then those of usual widths."""
     widths = [one.head_width for one in facts if one.head_width]
     stated = [rows // width for width in widths if rows % width == 0]
     stated += [one.kv_heads if of_keys else one.heads for one in facts]
     fitting = [heads for heads in dict.fromkeys(stated) if heads and rows % (2 * heads) == 0]
-    if fitting:
-        return fitting
-    return [rows // width for width in _WIDTHS if rows % width == 0 and rows >= width]
+    usual = [rows // width for width in _WIDTHS if rows % width == 0 and rows >= width]
+    return list(dict.fromkeys([*fitting, *usual]))
 
 
 def _list_widths(rows: Sequence[int], facts: Sequence[ModelFacts], queries: int) -> list[int]:
@@ -144,7 +143,7 @@ def _list_widths(rows: Sequence[int], facts: Sequence[ModelFacts], queries: int)
     stated = [one.head_width for one in facts]
     stated += [queries // one.heads for one in facts if one.heads and queries % one.heads == 0]
     fitting = [width for width in dict.fromkeys(stated) if width and whole % width == 0]
-    return fitting or [width for width in _WIDTHS if whole % width == 0]
+    return list(dict.fromkeys([*fitting, *(width for width in _WIDTHS if whole % width == 0)]))
 
 
 def _order_by_heads(info: TensorInfo, rows: int, facts: Sequence[ModelFacts]) -> tuple[bool, list[Rows]]:

@@ -224,6 +224,34 @@ def test_another_float_source_than_the_plans_is_told() -> None:
     assert "is not the file that the plan was made from" in table.coverage[0]["reason"]
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"fc.weight": WEIGHTS[UP]}, {name: np.ones((3, 3), np.float32) for name in WEIGHTS}],
+    ids=["names", "sizes"],
+)
+def test_another_float_model_is_refused(tmp_path: Path, other: Any) -> None:
+    with pytest.raises(ValueError, match="--float arrays has none of the tensors that the plan quantizes"):
+        _verify(write_own(tmp_path / "m.safetensors", WEIGHTS, PLAN), original=other)
+
+
+def test_what_the_float_source_lacks_is_not_proven(tmp_path: Path) -> None:
+    found = _deviations(_verify(write_own(tmp_path / "m.safetensors", WEIGHTS, PLAN), original=_without(UP)))
+    assert found == {UP: ("unread",)}
+
+
+def test_the_float_source_may_have_names_of_its_own(tmp_path: Path) -> None:
+    shorter = {name.removeprefix("model."): values for name, values in WEIGHTS.items()}
+    table = _verify(write_own(tmp_path / "m.safetensors", WEIGHTS, PLAN), original=shorter)
+    assert (_deviations(table), table.totals[0].measured) == ({}, 7)
+
+
+def test_more_may_be_allowed_where_a_tool_rounds_for_the_sake_of_outputs(tmp_path: Path) -> None:
+    path = write_own(tmp_path / "m.safetensors", {**WEIGHTS, UP: WEIGHTS[UP] * 1.05}, PLAN)
+    with open_checkpoint(path) as file:
+        words = [_deviations(verify_plan(PLAN, file, ArraySource(WEIGHTS), allowed_db=db)) for db in (ALLOWED_DB, 20)]
+    assert words == [{UP: ("error",)}, {}]
+
+
 def test_names_may_be_mapped() -> None:
     plan = make_plan(WEIGHTS, "float16", "bfloat16", budget_bpw=16)
     file = ArraySource({f"net/{i}": v.astype(np.float16) for i, v in enumerate(WEIGHTS.values())}, name="m.npz")
