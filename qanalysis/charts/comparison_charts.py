@@ -71,8 +71,8 @@ def draw_places(portrait: Portrait, *, theme: Theme = "light") -> Drawing:
     trace = {
         "type": "heatmap",
         "z": rms,
-        "y": np.arange(rms.shape[0]) * portrait.row_step,
-        "x": np.arange(rms.shape[1]) * portrait.column_step,
+        "y": [at * portrait.row_step for at in range(rms.shape[0])],
+        "x": [at * portrait.column_step for at in range(rms.shape[1])],
         "colorscale": MAGNITUDE,
         "zmin": 0.0,
         "zmax": float(finite.max()) if finite.size and finite.max() > 0 else 1.0,
