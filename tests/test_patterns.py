@@ -187,3 +187,27 @@ def test_an_endless_expression_is_an_error() -> None:
 def test_a_plain_filter_over_many_names_is_fast() -> None:
     names = [f"model.layers.{i}.self_attn.q_proj.weight" for i in range(100_000)]
     assert len(Pattern.parse(r"layers\.\d*7\..*(q|k)_proj").select(names)) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "replacement"),
+    [
+        (r"^model\.", ""),
+        (r"layers\.(\d+)", r"blk.\1"),
+        (r"(?P<head>[a-z]+)\.", r"\g<head>/"),
+        ("e", "EE"),
+        (r"(x)?layers", r"\1blk"),
+    ],
+    ids=["prefix", "group", "named group", "every match", "group that is not there"],
+)
+def test_replacing_is_that_of_re(text: str, replacement: str) -> None:
+    names = ["model.layers.12.self_attn.q_proj.weight", "head.weight", "12"]
+    expected = {name: re.sub(text, replacement, name) for name in names if re.search(text, name)}
+    assert Pattern.parse(text).replace(names, replacement) == expected
+
+
+@pytest.mark.parametrize("replacement", [r"\3", r"\g<none>", "\\"], ids=["no such group", "no such name", "half"])
+def test_a_replacement_that_is_none_is_told(replacement: str) -> None:
+    with pytest.raises(ValueError, match="in place of what it finds") as caught:
+        Pattern.parse("(a)(b)", "map").replace(["ab"], replacement)
+    assert "\n" not in str(caught.value)

@@ -23,7 +23,9 @@ def read_facts(metadata: Mapping[str, str], config: Mapping[str, Any]) -> ModelF
     architecture = metadata.get(ARCHITECTURE, "")
     if architecture:
         said = {ending: _number(metadata.get(f"{architecture}{ending}", "")) for ending in KEPT_ENDINGS}
-        return ModelFacts(architecture, said[_HEADS], said[_KV_HEADS] or said[_HEADS], said[_WIDTH])
+        # Where the key is there and no number, layers differ.
+        alike = 0 if f"{architecture}{_KV_HEADS}" in metadata else said[_HEADS]
+        return ModelFacts(architecture, said[_HEADS], said[_KV_HEADS] or alike, said[_WIDTH])
     beside = Siblings({}, config)
     heads = beside.read_number("num_attention_heads", "n_head", "n_heads", "num_heads")
     kv_heads = beside.read_number("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num")

@@ -11,6 +11,7 @@ from qanalysis.commands.deliver import check_outputs
 from qanalysis.commands.gating import GitHub, deliver_gated
 from qanalysis.commands.options import MISSED, AsJson, Outputs, Partial, Source, cancel_on_interrupt, stop
 from qanalysis.commands.plan_file import read_plan
+from qanalysis.comparisons.verify_row import ALLOWED_DB
 
 Maps = Annotated[
     list[str] | None,
@@ -30,6 +31,14 @@ def verify(
         str | None,
         typer.Option("--float", metavar="SOURCE", help="The float model: also hold the error of every tensor to plan."),
     ] = None,
+    allow: Annotated[
+        float,
+        typer.Option(
+            metavar="DB",
+            help="How much lower than planned the SQNR of weights may be. Tools that round for the sake of the outputs "
+            "(GPTQ, AWQ) need a few.",
+        ),
+    ] = ALLOWED_DB,
     name_maps: Maps = None,
     partial: Partial = False,
     github: GitHub = False,
@@ -53,6 +62,8 @@ def verify(
     from qanalysis.reports.verify_sections import list_deviations
 
     targets = check_outputs(out)
+    if not 0 <= allow < float("inf"):
+        raise ValueError(f"--allow {allow:g}: must be a number of dB, 0 or more")
     maps = parse_maps(name_maps or [])
     planned = read_plan(plan)
     with (
@@ -61,7 +72,7 @@ def verify(
     ):
         with cancel_on_interrupt() as cancel, show_steps() as advance:
             asked: dict[str, Any] = {"on_progress": advance} if advance else {}
-            table = verify_plan(planned, opened, source, maps=maps, cancel=cancel, **asked)
+            table = verify_plan(planned, opened, source, maps=maps, allowed_db=allow, cancel=cancel, **asked)
         if not table.complete:
             stop(
                 f"cancelled after {len(table)} tensors; nothing is written, since what was not looked at is not proven"

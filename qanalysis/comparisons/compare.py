@@ -16,7 +16,7 @@ from qanalysis.comparisons.maps import parse_maps
 from qanalysis.comparisons.matching import match_tensors
 from qanalysis.comparisons.pair import Pair
 from qanalysis.comparisons.reading import Side
-from qanalysis.comparisons.remarks import tell_gap
+from qanalysis.comparisons.remarks import tell_gap, tell_relation
 from qanalysis.comparisons.row import ComparisonRow
 from qanalysis.comparisons.stored import predict_stored_db, read_stored
 from qanalysis.comparisons.structure import Structure, judge, list_tied, show_names
@@ -169,7 +169,7 @@ def _fill(row: ComparisonRow, pair: Pair, tally: Tally) -> ComparisonRow:
         theory = predict_stored_db(info, sigma=math.sqrt(stats.sum_x2 / stats.count))
         gap = tell_gap(sqnr, theory, tally, read_stored(info))
     lost = [(tally.non_finite_a, "A"), (tally.non_finite_b, "B")]
-    told = [gap or "", *(_tell_lost(number, side) for number, side in lost if number)]
+    told = [tell_relation(stats) or gap or "", *(_tell_lost(number, side) for number, side in lost if number)]
     if not stats.count:
         told.append("no element is finite in both" if stats.non_finite else "no elements")
     elif not stats.sum_x2 and not exact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,8 @@ _AT_ONCE, _IN_CACHE = 1 << 20, 1 << 16
 _ROWS_TRIED, _ELEMENTS_TRIED = 64, 1 << 20
 #: Another way must leave at most this share of the error energy of the likeliest one to be taken instead.
 _CLEARLY_LESS = 0.5
+#: Rows in a wrong order have twice the energy of A as their error: below this share of it no other order is tried.
+_SURELY = 0.25
 
 
 @dataclass(slots=True)
@@ -119,7 +122,10 @@ def settle_order(pair: Pair, a: Side, b: Side) -> tuple[Pair, str]:
     tried = [one for one in (pair, *pair.others) if one.fits]
     if len(tried) < 2:
         return replace(pair if not tried else tried[0], others=()), ""
-    energies = [_try(one, a, b) for one in tried]
+    energy, signal = _try(tried[0], a, b)
+    if energy < _SURELY * signal:
+        return replace(tried[0], others=()), ""
+    energies = [energy, *(_try(one, a, b)[0] for one in tried[1:])]
     best = int(np.argmin(energies))
     if energies[best] >= _CLEARLY_LESS * energies[0]:
         return replace(tried[0], others=()), ""
@@ -127,18 +133,20 @@ def settle_order(pair: Pair, a: Side, b: Side) -> tuple[Pair, str]:
     return found, f"{_describe(found)}, as found by trial"
 
 
-def _try(pair: Pair, a: Side, b: Side) -> float:
+def _try(pair: Pair, a: Side, b: Side) -> tuple[float, float]:
+    """Energies of the error and of A over some rows."""
     if pair.a is None or pair.b is None:
-        return float("inf")
+        return math.inf, 0.0
     ours, theirs = a.open(pair.a), b.open(pair.b)
     most = max(1, min(_ROWS_TRIED, _ELEMENTS_TRIED // max(ours.columns, 1)))
     places = np.arange(ours.rows)
     if places.size > most:
         places = np.sort(np.random.default_rng(0).choice(ours.rows, most, replace=False))
-    e = theirs.read_some(places).astype(np.float64)
+    x, e = ours.read_some(places).astype(np.float64), theirs.read_some(places).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        e -= ours.read_some(places)
-    return float(np.square(e[np.isfinite(e)]).sum())
+        e -= x
+    fine = np.isfinite(e)
+    return float(np.square(e[fine]).sum()), float(np.square(x[fine]).sum())
 
 
 def _describe(pair: Pair) -> str:

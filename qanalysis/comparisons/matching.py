@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from qanalysis.checkpoints.source import ModelFacts, TensorInfo
 from qanalysis.comparisons.fused import Fusion, find_fusions
 from qanalysis.comparisons.maps import Renaming, rename
-from qanalysis.comparisons.names import Key, Spelled, is_gguf_style, make_key, spell
+from qanalysis.comparisons.names import Key, Spelled, is_gguf_style, make_key, name_module, spell, strip_prefix
 from qanalysis.comparisons.pair import Pair, Part, as_stack
 from qanalysis.comparisons.row_order import Ways, list_expert_ways, list_fused_ways, list_whole_ways
 
@@ -19,8 +19,12 @@ _NOTHING = ModelFacts()
 #: What a model's output is called that may be tied to its embedding.
 _OUTPUTS, _EMBEDDINGS = ("output", "lm_head", "embed_out"), ("token_embd", "embed_tokens", "wte", "embed_in")
 _FEWEST_ALIKE = 2
+#: Words that a prefix nobody knows may have.
+_LONGEST_PREFIX = 8
 #: What quantizers of ONNX Runtime write behind the name of a weight: QDQ, MatMulNBits by width and block.
 _QUANTIZED = re.compile(r"(?:_quantized|_Q[248](?:G[0-9]{1,9})?)$")
+#: Operations of which a module has one.
+_MULTIPLIES = re.compile(r"MatMul|Gemm|Conv|Gather")
 _Choice = Callable[[Spelled], Key | None]
 
 
@@ -63,7 +67,10 @@ class _Side:
         self.open = {info.name: info for info in self.tensors}
         self.is_gguf = is_gguf_style(self.open)
         found = spell(list(dict.fromkeys(self.names.get(name, name) for name in self.open)))
-        self.spelled = {name: found[self.names.get(name, name)] for name in self.open}
+        self.spelled = {
+            name: replace(found[self.names.get(name, name)], graph=_name_in_graph(info))
+            for name, info in self.open.items()
+        }
 
     def index(self, choose: _Choice) -> dict[Key, TensorInfo]:
         """The open tensors by a key that no other tensor of this source has."""
@@ -97,6 +104,7 @@ class _Matching:
         self._match_suffixes()
         self._match_keys(_choose_plain, "prefix")
         self._match_constant_prefix()
+        self._match_graph()
         for choose, word in ((_choose_plain, ""), (_choose_gguf, self._style)):
             self._match_fused(choose, word)
         self._match_keys(_choose_gguf, self._style)
@@ -146,6 +154,14 @@ class _Matching:
             if key in theirs:
                 self._pair(info, theirs[key], word)
 
+    def _match_graph(self) -> None:
+        """Weights that a graph gave names of its own, by the modules that their operations stand for."""
+        for named, numbered, is_a in ((self.a, self.b, True), (self.b, self.a, False)):
+            known = named.index(_choose_plain)
+            for key, info in numbered.index(lambda one: one.graph).items():
+                if key in known:
+                    self._pair(*((known[key], info) if is_a else (info, known[key])), "graph")
+
     def _match_constant_prefix(self) -> None:
         """The same names behind one prefix, whatever it is, where more than one tensor shows it."""
         for longer, shorter, is_a in ((self.b, self.a, False), (self.a, self.b, True)):
@@ -153,7 +169,7 @@ class _Matching:
             wanted = {shorter.names.get(name, name): name for name in shorter.open}
             for name in longer.open:
                 parts = longer.names.get(name, name).split(".")
-                for start in range(1, len(parts)):
+                for start in range(1, min(len(parts), _LONGEST_PREFIX + 1)):
                     rest = ".".join(parts[start:])
                     if rest in wanted:
                         places.setdefault(".".join(parts[:start]), []).append((name, wanted[rest]))
@@ -249,6 +265,13 @@ class _Matching:
         found = [*self.pairs, *alone]
         found.sort(key=lambda pair: places[pair.a.info.name] if pair.a else 0)
         return [*found, *(Pair(None, Part(info)) for info in self.b.open.values())]
+
+
+def _name_in_graph(info: TensorInfo) -> Key | None:
+    """The weight of the module that a node stands for which multiplies with a tensor, or looks rows of it up."""
+    nodes = [one.node for one in info.consumers if _MULTIPLIES.search(one.operation)]
+    module = name_module(nodes[0]) if nodes and info.role != "bias" else ""
+    return make_key(strip_prefix(f"{module}.weight")) if module else None
 
 
 def _choose_plain(one: Spelled) -> Key:

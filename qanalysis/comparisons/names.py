@@ -27,6 +27,8 @@ _EXPERT = re.compile(r"(?<=\bexperts)\.([0-9]{1,4})(?=\.)")
 _BLOCK = re.compile(r"(?<=\.)[0-9]{1,4}(?=\.)|^[0-9]{1,4}(?=\.)")
 _GGUF = re.compile(r"blk\.[0-9]+\.|(?:token_embd|output|output_norm)\.(?:weight|bias)$")
 _GGUF_BLOCK = re.compile(r"(?<=^blk\.)0(?=\.)")
+#: GGUF's tables have no names as long as this.
+_LONGEST_KNOWN = 200
 _SUFFIX = re.compile(r"(?P<joint>[._])(?P<word>weight|bias)$")
 
 
@@ -39,11 +41,15 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Spelled:
-    """A name, what it is without the words in front, and what GGUF calls it (None where that is not known)."""
+    """A name, what it is without the words in front, and what GGUF calls it (None where that is not known).
+
+    `graph` is what the module is called that a node of a graph stands for; None without such a node.
+    """
 
     name: str
     plain: Key
     gguf: Key | None
+    graph: Key | None = None
 
 
 def is_gguf_style(names: Iterable[str]) -> bool:
@@ -91,13 +97,30 @@ def make_key(name: str) -> Key:
     return Key(f"{text}{ending}", int(expert[1]) if expert else None)
 
 
+def name_module(node: str) -> str:
+    """The module that a node of an exported graph stands for: its name without the operation at its end.
+
+    A container's children have its name in front of theirs. Empty for a node that is not named so.
+
+    >>> name_module("/bert/encoder/layer.0/query/MatMul"), name_module("/enc/enc.2/Gemm"), name_module("node_7")
+    ('bert.encoder.layer.0.query', 'enc.2', '')
+    """
+    scopes = node.strip("/").split("/")[:-1]
+    parts: list[str] = []
+    for scope in scopes:
+        if parts and scope.startswith(f"{parts[-1]}."):
+            parts.pop()
+        parts.append(scope)
+    return ".".join(parts)
+
+
 def spell(names: Sequence[str]) -> dict[str, Spelled]:
     """Each name in the spellings by which it may be found in another source.
 
     GGUF's tables are asked once for each kind of name, whatever its block and expert.
     """
     kinds = {name: _find_kind(name) for name in names}
-    found = name_for_gguf(sorted({kind for kind, _, _ in kinds.values()}))
+    found = name_for_gguf(sorted({kind for kind, _, _ in kinds.values() if len(kind) <= _LONGEST_KNOWN}))
     spelled = {}
     for name, (kind, block, expert) in kinds.items():
         known = found.get(kind)

@@ -9,7 +9,8 @@ import numpy as np
 from qanalysis.arrays import Doubles
 from qanalysis.comparisons.errors import Tally
 from qanalysis.comparisons.stored import StoredFormat
-from qanalysis.notation import percent
+from qanalysis.notation import percent, plain
+from qanalysis.sums import ErrorStats
 
 #: Gaps to the prediction that are told, in dB.
 _LEAST_GAP_DB = 0.5
@@ -18,6 +19,8 @@ _TIMES, _SHARE = 4.0, 0.05
 #: Or whose largest value is so many times that of the channel in the middle.
 _LARGER = 3.0
 _FEWEST = 4
+#: The share of the error's energy that may be left where B is told to follow from A.
+_ALIKE = 1e-6
 
 
 def tell_gap(sqnr_db: float | None, theory_db: float | None, tally: Tally, stored: StoredFormat) -> str:
@@ -35,16 +38,36 @@ def tell_gap(sqnr_db: float | None, theory_db: float | None, tally: Tally, store
     return f"{gap:.1f} dB worse than Gaussian{f', {channel}' if channel else ''}"
 
 
+def tell_relation(stats: ErrorStats) -> str:
+    """That B is A plus a number, or A times one, where that holds throughout; empty otherwise.
+
+    GGUF files of Gemma hold norms with 1 added; a scale that was not applied shows as a factor.
+
+    >>> from qanalysis.sums import measure
+    >>> tell_relation(measure([1.0, 2.0, 4.0], [2.0, 3.0, 5.0])), tell_relation(measure([1.0, -2.0], [2.0, -4.0]))
+    ('B is A + 1 throughout', 'B is A times 2 throughout')
+    """
+    if stats.count < 2 or not stats.sum_e2 or not stats.sum_x2:
+        return ""
+    mean = stats.sum_e / stats.count
+    if stats.sum_e2 / stats.count - mean * mean <= _ALIKE * mean * mean:
+        return f"B is A {'+' if mean > 0 else '−'} {plain(abs(mean), digits=4)} throughout"
+    factor = 1 + stats.sum_xe / stats.sum_x2
+    left = stats.sum_e2 - (factor - 1) * stats.sum_xe
+    return f"B is A times {plain(factor, digits=4)} throughout" if left <= _ALIKE * stats.sum_e2 else ""
+
+
 def find_outlier(tally: Tally, stored: StoredFormat) -> str:
     """The channel that makes the error larger than it need be, with how it stands out; empty where none does.
 
     That is the row or column that holds far more than its share of the error; where values of several channels share
     their scales, that whose values are far larger, which coarsens the step of all.
     """
-    for energy, word in ((tally.row_energy, "outlier channel"), (tally.column_energy, "outlier input channel")):
-        found = _find_heaviest(energy)
-        if found is not None:
-            return f"{word} {found[0]} ({percent(found[1], digits=2)} of the error)"
+    both = ((tally.row_energy, "outlier channel"), (tally.column_energy, "outlier input channel"))
+    heavy = [(*found, word) for energy, word in both if (found := _find_heaviest(energy)) is not None]
+    if heavy:
+        channel, share, named = max(heavy, key=lambda one: one[1])
+        return f"{named} {channel} ({percent(share, digits=2)} of the error)"
     shares_rows = stored.grouping == "tensor" or stored.grouping.startswith("block=")
     kinds = [(tally.row_largest, "outlier channel")] if shares_rows else []
     for largest, word in (*kinds, (tally.column_largest, "outlier input channel")):

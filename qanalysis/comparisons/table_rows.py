@@ -61,7 +61,7 @@ class TableComparisonRow(RowType):
 def subtract(a: Doubles, b: Doubles) -> Doubles:
     """What B has more than A, element by element; infinities of one sign are equal: 0. NaN where either is NaN.
 
-    >>> subtract(np.array([1.0, math.inf, 3.0]), np.array([2.5, math.inf, math.inf])).tolist()
+    >>> subtract(np.array([1.0, np.inf, 3.0]), np.array([2.5, np.inf, np.inf])).tolist()
     [1.5, 0.0, inf]
     """
     with np.errstate(invalid="ignore"):

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.comparisons.matching import match_tensors
 from qanalysis.comparisons.table_rows import COMPARISONS, TableComparisonRow, subtract
 from qanalysis.notation import quote, shorten
-from qanalysis.plans.tensors import PlanTensor, list_tensors
+from qanalysis.plans.tensors import list_tensors
 from qanalysis.results.document import kind_of
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import NO_INTEGER, Table
@@ -74,8 +73,8 @@ def _match_names(a: Table[Any], b: Table[Any], maps: Mapping[str, str] | None) -
     if not maps and (own <= other or other <= own):
         return {}
     pairs = match_tensors(
-        [_describe(one) for one in known_a.values() if one.name in own],
-        [_describe(one) for one in known_b.values() if one.name in other],
+        [one.describe() for one in known_a.values() if one.name in own],
+        [one.describe() for one in known_b.values() if one.name in other],
         maps=maps,
     )
     return {
@@ -83,11 +82,6 @@ def _match_names(a: Table[Any], b: Table[Any], maps: Mapping[str, str] | None) -
         for pair in pairs
         if pair.a and pair.b and pair.a.rows is None and pair.b.rows is None and pair.a.info.name != pair.b.info.name
     }
-
-
-def _describe(one: PlanTensor) -> TensorInfo:
-    role: Any = one.role
-    return TensorInfo(one.name, one.shape, one.dtype, one.size_bytes, role=role, stored=one.stored)
 
 
 def _list_keys(table: Table[Any], row_type: type[TableComparisonRow], renamed: Mapping[str, str]) -> list[_Key]:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from qanalysis.checkpoints.source import ModelFacts, Role, TensorInfo, TensorSource, describe_stored
 from qanalysis.comparisons.matching import match_tensors
 from qanalysis.comparisons.pair import Pair, Part
-from qanalysis.comparisons.verify_row import VerifyRow, VerifyTotal
+from qanalysis.comparisons.verify_row import ALLOWED_DB, VerifyRow, VerifyTotal
 from qanalysis.comparisons.verify_types import (
     Fault,
     describe_layout,
@@ -24,12 +23,11 @@ from qanalysis.comparisons.verify_types import (
     find_size_fault,
     find_type_faults,
 )
-from qanalysis.comparisons.verify_values import Evidence, ValueCheck
+from qanalysis.comparisons.verify_values import Evidence, ValueCheck, match_original
 from qanalysis.notation import shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.row import PlanRow
 from qanalysis.plans.tensors import list_tensors
-from qanalysis.quantizers.matrix_view import MatrixView
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
@@ -61,17 +59,21 @@ def verify_plan(
     original: TensorSource | None = None,
     *,
     maps: Mapping[str, str] | None = None,
+    allowed_db: float = ALLOWED_DB,
     on_progress: Callable[[int, int, str], None] = lambda _done, _total, _name: None,
     cancel: threading.Event | None = None,
 ) -> Table[VerifyRow]:
     """Every tensor of a plan in its order against the file, then what the file alone has.
 
     `original` is the float source, `maps` are expressions that turn names of the plan into names of the file.
-    `on_progress` is told pairs done, all pairs and what is at work; once `cancel` is set the rows so far are returned,
-    and the table is not complete. Raises ValueError where the file has none of the plan's tensors, or all of them in
-    other shapes: the plan is for another model.
+    Values may be `allowed_db` further from the float source than planned. `on_progress` is told pairs done, all pairs
+    and what is at work; once `cancel` is set the rows so far are returned, and the table is not complete.
+
+    Raises ValueError where file or float source have none of the planned tensors, or the file has all of them in other
+    shapes: the plan is for another model.
     """
-    planned = _list_planned(plan, original)
+    known = match_original(plan, original) if original else {}
+    planned = _list_planned(plan, known)
     pairs = match_tensors(
         [one.info for one in planned.values()],
         file.tensors,
@@ -80,7 +82,7 @@ def verify_plan(
         facts_b=file.facts,
     )
     _check_is_for(pairs, planned, file)
-    values = ValueCheck(plan, file, original)
+    values = ValueCheck(plan, file, original, known, allowed_db)
     rows = list[VerifyRow]()
     for done, pair in enumerate(pairs):
         if cancel is not None and cancel.is_set():
@@ -95,6 +97,7 @@ def verify_plan(
         settings={
             "plan_of": plan.source.path if plan.source else None,
             "float": original.name if original else None,
+            "allowed_db": allowed_db if original else None,
             **({"map": [f"{old}={new}" for old, new in maps.items()]} if maps else {}),
         },
         complete=len(rows) == len(pairs),
@@ -102,24 +105,19 @@ def verify_plan(
     )
 
 
-def _list_planned(plan: Plan, original: TensorSource | None) -> dict[str, Planned]:
+def _list_planned(plan: Plan, described: Mapping[str, TensorInfo]) -> dict[str, Planned]:
     """Every tensor that the plan speaks of, by name, as the float source describes it, else as the plan does."""
     known = list_tensors([plan])
-    described = {name: info for info in (original.tensors if original else ()) for name in (info.name, *info.aliases)}
-    rows = {row.tensor: row for row in plan}
     found = dict[str, Planned]()
-    for name, size in ((name, row.size_bytes) for name, row in rows.items()):
-        found[name] = Planned(TensorInfo(name, (), "", size), size, rows[name], Scheme.parse(rows[name].scheme))
+    for row in plan:
+        found[row.tensor] = Planned(TensorInfo(row.tensor, (), "", 0), row.size_bytes, row, Scheme.parse(row.scheme))
     for name, size in plan.kept_float.items():
         found[name] = Planned(TensorInfo(name, (), "", size), size)
     for name, one in found.items():
         if name in described:
             found[name] = replace(one, info=replace(described[name], name=name, aliases=()))
         elif name in known:
-            role: Any = known[name].role
-            told = known[name]
-            info = TensorInfo(name, told.shape, told.dtype, told.size_bytes, MatrixView.parse(told.view), role=role)
-            found[name] = replace(one, info=replace(info, stored=told.stored))
+            found[name] = replace(one, info=known[name].describe())
     return found
 
 
@@ -128,7 +126,8 @@ def _check_is_for(pairs: Sequence[Pair], planned: Mapping[str, Planned], file: T
     both = [pair for pair in pairs if pair.a and pair.b and planned[pair.a.info.name].scheme]
     if not both:
         own = ", ".join(shorten(name) for name in list(planned)[:_NAMED])
-        there = ", ".join(shorten(info.name) for info in file.tensors[:_NAMED]) or "no tensor"
+        first = sorted(file.tensors, key=lambda info: not info.is_matrix)[:_NAMED]
+        there = ", ".join(shorten(info.name) for info in first) or "no tensor"
         raise ValueError(
             f"{file.name} has none of the tensors that the plan quantizes ({own}), it has {there}: the plan is for "
             "another model, or names need --map REGEX=REGEX"

@@ -26,7 +26,7 @@ STATUS_WORDS: dict[Status, str] = {
     "bytes": "more or fewer bytes than the planned format can take",
     "zeros": "every value is 0 in the file",
     "error": "the values are further from the float source than planned",
-    "unread": "the file holds it in a layout that can not be decoded, so that nothing proves it",
+    "unread": "nothing proves it: the file's layout can not be decoded, or the float source lacks it",
     "beside": "the file has it beside the model, such as scales, constants and buffers; no deviation",
 }
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -107,7 +107,8 @@ class VerifyRow(RowType):
     sqnr_db_least: float | None = figure(
         "SQNR asked for",
         "dB",
-        formula=f"sqnr_db_planned − {ALLOWED_DB:g}; {KEPT_DB:g} where that is infinite, and for what is kept as it is",
+        formula=f"sqnr_db_planned less what is allowed, {ALLOWED_DB:g} unless told; "
+        f"{KEPT_DB:g} where that is infinite, and for what is kept as it is",
     )
     relative_l2: float | None = figure("Relative L2", better="lower", formula="‖y−x‖/‖x‖, y of the file")
     sqnr_db: float | None = figure(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -11,14 +11,16 @@ from operator import add
 import numpy as np
 
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
+from qanalysis.comparisons.matching import match_tensors
 from qanalysis.comparisons.pair import Pair, Part
 from qanalysis.comparisons.reading import RowReader, Side
-from qanalysis.comparisons.verify_row import ALLOWED_DB, KEPT_DB
+from qanalysis.comparisons.verify_row import KEPT_DB
 from qanalysis.comparisons.verify_types import Fault
 from qanalysis.models.sensitivity.row import SensitivityRow
-from qanalysis.notation import decibels
+from qanalysis.notation import decibels, shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.row import PlanRow
+from qanalysis.plans.tensors import list_tensors
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.columns import names_of
 from qanalysis.sums import ErrorStats, measure
@@ -26,6 +28,7 @@ from qanalysis.sweeps.row import Row
 
 _AT_ONCE = 1 << 22  # values of a block, 16 MB
 _FIRST_LOOK = 1 << 16
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,16 @@ class Evidence:
 class ValueCheck:
     """Looks at the values of one tensor after another; `original` is None where only zeros can be found."""
 
-    def __init__(self, plan: Plan, file: TensorSource, original: TensorSource | None) -> None:
-        self._file, self._original = file, original
+    def __init__(
+        self,
+        plan: Plan,
+        file: TensorSource,
+        original: TensorSource | None,
+        infos: Mapping[str, TensorInfo],
+        allowed_db: float,
+    ) -> None:
+        self._original, self._infos, self._allowed_db = original, infos, allowed_db
         self._theirs, self._ours = Side(file), Side(original) if original else None
-        self._infos = {info.name: info for info in original.tensors} if original else {}
-        self._infos |= {alias: info for info in list(self._infos.values()) for alias in info.aliases}
         # Rows of a sensitivity hold the SQNR of the model's outputs, which no tensor can be held against.
         column = plan.more.get("objective_column", "")
         self._trusts_rows = column in names_of(Row) and column not in names_of(SensitivityRow)
@@ -67,14 +75,17 @@ class ValueCheck:
         try:
             info = self._infos.get(pair.a.info.name)
             if self._original is None or info is None or not info.decodes:
-                return self._look_for_zeros(pair.b, needed=scheme is not None)
+                return self._look_for_zeros(pair.b, needed=scheme is not None, lacks=self._original is not None)
             return self._compare(self._original, info, pair, row, scheme)
         except CheckpointError as error:
             return Evidence(faults=[("unread", str(error))])
 
-    def _look_for_zeros(self, part: Part, *, needed: bool) -> Evidence:
+    def _look_for_zeros(self, part: Part, *, needed: bool, lacks: bool) -> Evidence:
+        """What can be said without values of the float source; `lacks`: there is one, and it does not have this."""
         if needed and _is_zero(self._theirs.open(part)):
             return Evidence(faults=[("zeros", "every value is 0")])
+        if needed and lacks:
+            return Evidence(faults=[("unread", "the float source has no such tensor that its error could be held to")])
         return Evidence()
 
     def _compare(
@@ -89,7 +100,7 @@ class ValueCheck:
             return Evidence()
         sqnr_db = _db(stats)
         planned_db = self._predict(original, info, row, scheme)
-        least_db = planned_db - ALLOWED_DB if planned_db is not None and math.isfinite(planned_db) else KEPT_DB
+        least_db = planned_db - self._allowed_db if planned_db is not None and math.isfinite(planned_db) else KEPT_DB
         faults: list[Fault] = []
         if is_zero:
             faults.append(("zeros", "every value is 0"))
@@ -127,6 +138,30 @@ class ValueCheck:
             return math.inf if row.sqnr_db is None else row.sqnr_db
         values = original.read(info)
         return _db(measure(values, scheme.fit(values, axis=info.view).round_trip(values)))
+
+
+def match_original(plan: Plan, original: TensorSource) -> dict[str, TensorInfo]:
+    """The tensor of the float source for each name in the plan: of that name, else matched as two models' are. Not
+    those of another size than planned.
+
+    Raises ValueError where it has none of those that the plan quantizes.
+    """
+    found = {name: info for info in original.tensors for name in (info.name, *info.aliases)}
+    planned = [one.describe() for one in list_tensors([plan]).values()]
+    is_complete = all(info.name in found for info in planned)
+    for pair in () if is_complete else match_tensors(planned, original.tensors, facts_b=original.facts):
+        if pair.a and pair.b and pair.a.rows is None and pair.b.rows is None and pair.fits:
+            found.setdefault(pair.a.info.name, pair.b.info)
+    for row in plan:
+        if row.tensor in found and found[row.tensor].numel != row.numel:
+            del found[row.tensor]
+    if not any(name in found for name in plan.assignments):
+        names = ", ".join(shorten(name) for name in list(plan.assignments)[:_NAMED])
+        raise ValueError(
+            f"--float {original.name} has none of the tensors that the plan quantizes ({names}) in their sizes: it is "
+            "another model"
+        )
+    return found
 
 
 def _db(stats: ErrorStats) -> float:

@@ -116,7 +116,8 @@ def _bisect(problem: Problem, sizes: tuple[Doubles, ...], seconds: float) -> lis
         rate = saved / added
         priced = tuple(cost + rate * size for cost, size in zip(problem.costs, sizes, strict=True))
         choice = solve(problem.minimise(priced, problem.limits), seconds=max(ends - time.perf_counter(), 0.1)).choice
-        if problem.total(choice, priced) < problem.total(left, priced) * -_SAME * abs(problem.total(left, priced)):
+        price = problem.total(left, priced)
+        if problem.total(choice, priced) < price - _SAME * abs(price):
             found.append(choice)
             open_still += [(left, choice), (choice, right)]
     return found

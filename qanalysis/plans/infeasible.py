@@ -29,7 +29,7 @@ def explain(problem: Problem, find: Find) -> InfeasibleError:
     for limit in problem.limits:
         others = [one for one in problem.limits if one is not limit]
         least_beside = find(problem.minimise(limit.figures, others))
-        if least_beside is not None:
+        if least_beside is not None and least_beside.cost > limit.allowed:
             return _describe(limit, least_beside, _name(others))
     return _explain_first(problem, find)
 

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from qanalysis.plans.chain import is_one_chain, solve_chain
 from qanalysis.plans.formats import can_try_formats, solve_formats
 from qanalysis.plans.hull import pad
 from qanalysis.plans.infeasible import explain
@@ -55,6 +56,8 @@ def _find_part(problem: Problem, ends: float) -> Found | None:
 
     The optimum within one limit alone is that of all constraints where it keeps the others too, else it is a bound.
     """
+    if is_one_chain(problem):
+        return solve_chain(problem)
     floor, costs = -np.inf, pad(problem.costs)
     simple = len(problem.limits) <= 1 and not problem.chains and problem.most_formats is None
     for limit in problem.limits or (Limit("", problem.costs, math.inf),):

@@ -7,6 +7,7 @@ exceeds the distance of the two are in no better choice. The solver sees the res
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from qanalysis.plans.quiet import keep_stdout
 _GAP_SCALE = 1e3
 #: Costs beyond it are as good as forbidden where multipliers are looked for; any multipliers are allowed there.
 _LARGEST = 1e7
+#: Beyond it the solver's numbers have no digits left for the gap.
+_LARGEST_COST = 1e11
 #: Options that the first search looks at, for each unit, doubled until it finds a choice.
 _FEW = 3
 #: What a solver may leave open, as a part of the cost.
@@ -47,7 +50,7 @@ def solve_program(problem: Problem, *, floor: float = -np.inf, seconds: float = 
     program = Program.write(problem)
     lowest = sum(float(one.min()) for one in problem.costs)
     spread = sum(float(np.ptp(one)) for one in problem.costs)
-    unit = (floor - lowest if floor > lowest else spread) / _GAP_SCALE or 1.0
+    unit = max((floor - lowest if floor > lowest else spread) / _GAP_SCALE, spread / _LARGEST_COST) or 1.0
     multipliers = _relax(program, unit, ends)
     if multipliers is None:
         return Found(None, np.inf)
@@ -62,7 +65,8 @@ def solve_program(problem: Problem, *, floor: float = -np.inf, seconds: float = 
         return Found(found.choice, bound)
     kept = reduced <= (cost - priced) * (1 + _GAP)
     kept[program.starts[:-1] + found.choice] = True
-    best = _search(program, kept, known=found.choice, unit=room / _GAP_SCALE, ends=ends)
+    unit = max(room / _GAP_SCALE, spread / _LARGEST_COST)
+    best = _search(program, kept, known=found.choice, unit=unit, ends=ends)
     return Found(best.choice, max(bound, best.bound))
 
 
@@ -118,47 +122,63 @@ def _search(
 
     A choice that only the solver's tolerance allows is excluded and the search begins again.
     """
-    from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import csr_array, vstack
-
-    size = len(program.owners)
-    columns = np.concatenate([np.flatnonzero(kept), np.arange(size, len(program.costs))])
-    options = np.flatnonzero(kept)
-    base = np.minimum.reduceat(program.costs[:size], program.starts[:-1])
-    if known is not None:
-        base = program.costs[program.starts[:-1] + known]
-    costs = np.zeros(len(columns))
-    costs[: len(options)] = (program.costs[options] - base[program.owners[options]]) / unit
-    once = csr_array(
-        (np.ones(len(options)), (program.owners[options], np.arange(len(options)))),
-        shape=(len(program.starts) - 1, len(columns)),
-    )
-    rows, tops = program.rows[:, columns], program.tops
-    total = float(base.sum())
+    problem = program.problem
+    core = _Core(program, np.flatnonzero(kept), known, unit)
+    excluded: list[Codes] = []
     while True:
-        left = max(ends - time.perf_counter(), 0.01)
+        choice, bound = core.ask(excluded, ends - time.perf_counter(), gap)
+        if choice is None or (problem.keeps_limits(choice) and problem.keeps_order(choice)):
+            break
+        excluded.append(choice)
+    if choice is None or (known is not None and problem.total(known) <= problem.total(choice)):
+        choice = known
+    return Found(choice, bound if choice is None else min(bound, problem.total(choice)))
+
+
+class _Core:
+    """The options that are left of a program, as the solver sees them."""
+
+    def __init__(self, program: Program, options: Codes, known: Codes | None, unit: float) -> None:
+        from scipy.sparse import csr_array
+
+        self.program, self.options, self.unit = program, options, unit
+        units, size = len(program.starts) - 1, len(program.owners)
+        self.columns = np.concatenate([options, np.arange(size, len(program.costs))])
+        owners = program.owners[options]
+        if known is None:
+            base = np.minimum.reduceat(program.costs[:size], program.starts[:-1])
+        else:
+            base = program.costs[program.starts[:-1] + known]
+        self.base = float(base.sum())
+        self.costs = np.zeros(len(self.columns))
+        self.costs[: len(options)] = (program.costs[options] - base[owners]) / unit
+        self.once = csr_array(
+            (np.ones(len(options)), (owners, np.arange(len(options)))), shape=(units, len(self.columns))
+        )
+
+    def ask(self, excluded: Sequence[Codes], seconds: float, gap: float) -> tuple[Codes | None, float]:
+        """The solver's best choice but those excluded, with its bound: infinite where it proves that there is none."""
+        from scipy.optimize import Bounds, LinearConstraint, milp
+
+        program = self.program
+        constraints = [
+            LinearConstraint(self.once, 1, 1),
+            LinearConstraint(program.rows[:, self.columns], -np.inf, program.tops),
+        ]
+        for choice in excluded:
+            chosen = np.isin(self.columns, program.starts[:-1] + choice).astype(float)
+            constraints.append(LinearConstraint(chosen, -np.inf, chosen.sum() - 1))
         with keep_stdout():
             found = milp(
-                costs,
-                integrality=np.ones(len(columns)),
+                self.costs,
+                integrality=np.ones(len(self.columns)),
                 bounds=Bounds(0, 1),
-                constraints=[LinearConstraint(once, 1, 1), LinearConstraint(rows, -np.inf, tops)],
-                options={"mip_rel_gap": gap} | ({"time_limit": left} if np.isfinite(left) else {}),
+                constraints=constraints,
+                options={"mip_rel_gap": gap} | ({"time_limit": max(seconds, 0.01)} if np.isfinite(seconds) else {}),
             )
-        bound = np.inf if found.status == 2 else -np.inf
-        if found.mip_dual_bound is not None:
-            bound = float(found.mip_dual_bound) * unit + total
         if found.x is None:
-            break
-        values = np.zeros(size)
-        values[options] = found.x[: len(options)]
-        choice = program.read_choice(values)
-        problem = program.problem
-        if problem.keeps_limits(choice) and problem.keeps_order(choice):
-            known = choice if known is None or problem.total(choice) < problem.total(known) else known
-            break
-        chosen = np.isin(options, program.starts[:-1] + choice)
-        cut = csr_array(np.concatenate([chosen, np.zeros(len(columns) - len(options))])[None, :])
-        rows, tops = vstack([rows, cut], format="csr"), np.append(tops, chosen.sum() - 1.0)
-    least = np.inf if known is None else program.problem.total(known)
-    return Found(known, min(bound, least))
+            return None, np.inf if found.status == 2 else -np.inf
+        values = np.zeros(len(program.owners))
+        values[self.options] = found.x[: len(self.options)]
+        dual = -np.inf if found.mip_dual_bound is None else float(found.mip_dual_bound)
+        return program.read_choice(values), dual * self.unit + self.base

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qanalysis.checkpoints.source import FLOAT_DTYPES, Consumer, TensorInfo
+from qanalysis.quantizers.matrix_view import MatrixView
 from qanalysis.results.table import Table
 from qanalysis.sweeps.held import TENSORS, describe_tensors
 
@@ -39,6 +40,12 @@ class PlanTensor:
     def names(self) -> tuple[str, ...]:
         """All its names, its own first."""
         return (self.name, *self.aliases)
+
+    def describe(self) -> TensorInfo:
+        """As the header of a source would have it."""
+        role: Any = self.role
+        view = MatrixView.parse(self.view)
+        return TensorInfo(self.name, self.shape, self.dtype, self.size_bytes, view, role=role, stored=self.stored)
 
     @property
     def is_deployed(self) -> bool:

@@ -49,11 +49,14 @@ def tell_answer(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> s
 
     "338 of 340 tensors matched, 2 only in A; 21.40 dB pooled; worst: blk.0.attn_k.weight, 12.10 dB"
     """
+    apart = [row for row in rows if row.role == "scale" and row.status in ("only-a", "only-b")]
     counts = Counter[str](row.status for row in rows if row.status != "tied")
+    counts.subtract(row.status for row in apart)
     both = sum(counts.values()) - counts["only-a"] - counts["only-b"]
     parts = [f"{both:,} of {sum(counts.values()):,} tensors matched"]
     words = {"only-a": "only in A", "only-b": "only in B", "shape": "of other shapes", "dtype": "without real numbers"}
     parts += [f"{counts[status]:,} {word}" for status, word in words.items() if counts[status]]
+    parts += [f"{len(apart):,} scales of quantizers aside"] if apart else []
     told = [", ".join(parts)]
     measured = _list_ranked(rows)
     if table.settings.get(_STRUCTURE_ONLY):
@@ -128,7 +131,7 @@ def _rank(rows: Sequence[ComparisonRow]) -> list[Section]:
 
 def _list_apart(rows: Sequence[ComparisonRow]) -> list[Section]:
     """What could not be compared, and other names."""
-    apart = [row for row in rows if row.status != "ok"]
+    apart = sorted((row for row in rows if row.status != "ok"), key=lambda row: row.role == "scale")
     if not apart:
         return []
     lines = [

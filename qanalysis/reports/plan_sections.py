@@ -46,15 +46,15 @@ _POINTS = {
 def outline_plan(table: Plan, *, title: str | None = None) -> Outline:
     """A plan as it is told; parts of its document that are missing or damaged are left out."""
     answer = head_plan(table)
-    under = [*_tell_budget(table), *_tell_stability(table), *list_notes(table.coverage)]
+    under, notes = [*_tell_budget(table), *_tell_stability(table)], list_notes(table.coverage)
     warnings = list_warnings(table)
     return Outline(
         title=title or f"Plan of {_name(table)}",
         headline=answer,
-        under=under,
+        under=[*under, *notes],
         warnings=warnings,
         opening=[answer, *under],
-        closing=warnings,
+        closing=[*notes, *warnings],
         lead=[*_list_points(table), *_count_schemes(table), *tell_forward(table)],
         rest=[
             *_list_tensors(table),

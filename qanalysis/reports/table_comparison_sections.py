@@ -98,7 +98,7 @@ def _list_rows(table: Table[TableComparisonRow], change: Column) -> list[Section
     headings = [*(keys or []), *(one.name for one in (*words, *numbers))]
     grid = Grid(headings, lines, text_columns=len(keys) + len(words), names=frozenset({0} if keys else ()))
     more = "" if len(ranked) <= _SHOWN else f"{_SHOWN} of {len(ranked):,} rows; the file of --out holds all."
-    return [Section("rows-shown", "What got worse most", [grid], more, printed=True)]
+    return [Section("rows-shown", "Rows, the greatest loss first", [grid], more, printed=True)]
 
 
 def _list_alone(table: Table[TableComparisonRow]) -> list[Section]:

@@ -107,6 +107,8 @@ def test_a_workflow_hears_of_each_deviation(folder: Path) -> None:
         (("config.json", "good.safetensors"), "not a rows file of qanalysis"),
         (("nothing.json", "good.safetensors"), "nothing.json"),
         (("plan.json", "nothing.gguf"), "nothing.gguf"),
+        (("plan.json", "good.safetensors", "--float", "other.npz"), "--float other.npz has none of the tensors"),
+        (("plan.json", "good.safetensors", "--allow", "-1"), "--allow -1: must be a number of dB, 0 or more"),
         (("plan.json", "good.safetensors", "--map", "("), "map"),
         (("plan.json", "good.safetensors", "--out", "x.txt"), "x.txt"),
     ],

@@ -228,6 +228,12 @@ def test_rows_alone_are_told_too() -> None:
     assert "int8 channel" in render_page(bare, created=NOON)
 
 
+def test_notes_stand_above_on_a_page_and_at_the_end_in_a_terminal() -> None:
+    told = outline_plan(make_plan(coverage=({"part": "note", "reason": "nothing is tied"},)))
+    assert told.under[-1] == told.closing[0] == "nothing is tied"
+    assert "nothing is tied" not in told.opening
+
+
 def test_a_plan_of_partial_rows_says_so() -> None:
     told = outline_plan(make_plan(complete=False))
     assert told.headline.endswith("partial, as its rows are")

@@ -19,7 +19,7 @@ from qanalysis.checkpoints.graphs.constants import Constant, ConstantReader, Ext
 from qanalysis.checkpoints.graphs.graph import Graph
 from qanalysis.checkpoints.graphs.look_through import Follower, Hit
 from qanalysis.checkpoints.graphs.operators import PackedWeight
-from qanalysis.checkpoints.graphs.purposes import settle
+from qanalysis.checkpoints.graphs.purposes import list_consumers, settle
 from qanalysis.checkpoints.graphs.regions import share_regions
 from qanalysis.checkpoints.graphs.scopes import Place, Use
 from qanalysis.checkpoints.graphs.skeleton import read_skeleton
@@ -111,6 +111,8 @@ class _Settler:
             if constant.shape == info.shape:  # which may be consumed without its quantizer, too
                 places += self._graph.places(constant)
             info, _ = settle(info, self._follower.follow(places, info.shape))
+        else:
+            info = replace(info, consumers=list_consumers(use for use, _ in found))
         return Entry(info, first.values, settled=True)
 
     def _settle(self, constant: Constant, tied: Sequence[Constant]) -> Entry:

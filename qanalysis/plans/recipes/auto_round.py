@@ -16,6 +16,7 @@ from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.differences import name_some, tell_grids, tell_powers
 from qanalysis.plans.recipes.gptqmodel import describe_integers, find_name
 from qanalysis.plans.recipes.known import take_known
+from qanalysis.plans.recipes.merged import tell_split
 from qanalysis.plans.recipes.modules import list_kept_modules, part_casts, take_modules, tell_names
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
 from qanalysis.quantizers.ranges import MinMax
@@ -57,7 +58,7 @@ def write_auto_round(plan: Plan, *, partial: bool = False) -> Recipe:
     )
     notes = [how, *tell_names(plan, "AutoRound")]
     notes += [*tell_grids([item for item in done if item.scheme.format.is_integer], "AutoRound", _lay_grid)]
-    notes += tell_powers(done, "AutoRound")
+    notes += [*tell_powers(done, "AutoRound"), *([] if is_gguf else tell_split(layers))]
     signed = [item for item in done if item.scheme.format.is_integer and item.scheme.symmetry.signed]
     if signed:
         notes.append(

@@ -15,6 +15,7 @@ from typing import Any
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.differences import tell_grids, tell_powers
 from qanalysis.plans.recipes.known import take_known
+from qanalysis.plans.recipes.merged import tell_split
 from qanalysis.plans.recipes.modules import (
     fit_group,
     list_kept_modules,
@@ -141,14 +142,15 @@ def _make_groups(plan: Plan, target: str, *, partial: bool) -> _Groups:
             continue
         bodies.setdefault(json.dumps(body), (body, []))[1].append(_find_weight_module(item))
         done.append(item)
+    settings = {module: body for body, modules in bodies.values() for module in modules}
     unknown = [one.tensor.removesuffix(".weight") for one in told if one.tensor.endswith(".weight")]
-    taken = {module for _body, modules in bodies.values() for module in modules}
-    ignore = dict.fromkeys(name for name in (*alone, *unknown, *list_kept_modules(plan)) if name not in taken)
+    ignore = dict.fromkeys(name for name in (*alone, *unknown, *list_kept_modules(plan)) if name not in settings)
+    settings |= {name: {} for name in ignore}
     return _Groups(
         tuple((body, tuple(modules)) for body, modules in bodies.values()),
         tuple(ignore),
         tuple(told),
-        (*tell_names(plan, target), *_list_notes(done, target)),
+        (*tell_names(plan, target), *_list_notes(done, target), *tell_split(settings)),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from qanalysis.notation import shorten
+from qanalysis.notation import escape, shorten
 from qanalysis.plans.recipes.recipe import Item
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.quantizers.symmetries import SYMMETRIES
@@ -52,7 +52,7 @@ def name_some(items: Sequence[Item]) -> str:
     >>> name_some([])
     '0 tensors'
     """
-    named = ", ".join(shorten(item.tensor) for item in items[:_MOST_NAMED])
+    named = ", ".join(shorten(escape(item.tensor)) for item in items[:_MOST_NAMED])
     more = f" and {len(items) - _MOST_NAMED} more" if len(items) > _MOST_NAMED else ""
     return f"{len(items)} tensor{'s' * (len(items) != 1)}" + (f" ({named}{more})" if named else "")
 

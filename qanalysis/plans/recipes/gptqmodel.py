@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from qanalysis.notation import shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.differences import tell_grids
 from qanalysis.plans.recipes.known import take_known
+from qanalysis.plans.recipes.merged import merge_parts, tell_split
 from qanalysis.plans.recipes.modules import fit_group, list_kept_modules, part_casts, take_modules, tell_names
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
 from qanalysis.quantizers.ranges import MinMax
@@ -28,10 +28,6 @@ from qanalysis.quantizers.symmetries import SYMMETRIES
 #: Lengths that its kernels pack; -1 is a whole row.
 GROUPS = (16, 32, 64, 128, 256, 512, 1024)
 WHOLE_ROW = -1
-_MERGED = (
-    (re.compile(r"(?<=\.)[qkv]_proj$"), "qkv_proj", ("q_proj", "k_proj", "v_proj")),
-    (re.compile(r"(?<=\.)(gate|up)_proj$"), "gate_up_proj", ("gate_proj", "up_proj")),
-)
 _SKIP: dict[str, Any] = {}
 
 
@@ -69,7 +65,7 @@ def write_gptqmodel(plan: Plan, *, partial: bool = False) -> Recipe:
         how,
         *tell_names(plan, "GPTQModel"),
         *tell_grids(done, "GPTQModel", lay_grid),
-        *_tell_split(chosen, kept),
+        *tell_split({**chosen, **dict.fromkeys(kept, _SKIP)}),
         *(["widths of 5, 6 and 7 bits make it a checkpoint of the planar format gptq_p"] if _has_planes(done) else []),
     )
     return Recipe("gptqmodel", files, tuple(told), notes)
@@ -138,35 +134,11 @@ def _find_base(items: Sequence[Item], chosen: Mapping[str, Mapping[str, Any]]) -
 def _write_dynamic(chosen: Mapping[str, Mapping[str, Any]], kept: Sequence[str]) -> dict[str, Any]:
     """Keys of all planned modules, so that each says what it gets, and of those that are skipped."""
     named: dict[str, Any] = {**chosen, **dict.fromkeys(kept, _SKIP)}
-    merged = {whole: those[0] for whole, those in _merge(named).items() if all(one == those[0] for one in those)}
+    merged = {whole: those[0] for whole, those in merge_parts(named).items() if all(one == those[0] for one in those)}
     return {
         f"{'+' if settings else '-'}:^{_escape(name)}$": dict(settings)
         for name, settings in {**merged, **named}.items()
     }
-
-
-def _merge(named: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The settings of the parts of each module that engines merge, where all of them are known."""
-    merged = dict[str, list[Any]]()
-    for name in named:
-        for pattern, whole, parts in _MERGED:
-            names = [pattern.sub(part, name) for part in parts] if pattern.search(name) else []
-            if names and all(part in named for part in names):
-                merged[pattern.sub(whole, name)] = [named[part] for part in names]
-    return merged
-
-
-def _tell_split(chosen: Mapping[str, Any], kept: Iterable[str]) -> list[str]:
-    """A note where parts of a module that engines merge have different settings."""
-    named: dict[str, Any] = {**chosen, **dict.fromkeys(kept, _SKIP)}
-    split = [whole for whole, those in _merge(named).items() if any(one != those[0] for one in those)]
-    if not split:
-        return []
-    told = (
-        f"{len(split)} modules that vLLM and SGLang merge ({shorten(min(split))} is one) have parts with different "
-        "settings, which these engines do not load; plan with --tie vllm for them"
-    )
-    return [told]
 
 
 def _escape(name: str) -> str:

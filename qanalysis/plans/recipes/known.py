@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from qanalysis.notation import shorten
+from qanalysis.notation import escape, shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.catalogue import TARGETS, Target, find_target
 from qanalysis.plans.recipes.recipe import Item, Unexpressed, list_items
@@ -45,7 +45,7 @@ def _complete(item: Item, line: Mapping[str, Any] | None) -> Item:
 def _refuse(target: Target, unknown: list[Item]) -> str:
     """The message to who asks a back end for formats that it does not know."""
     formats = list(dict.fromkeys(str(item.scheme.format) for item in unknown))
-    names = [shorten(item.tensor) for item in unknown[:_MOST_NAMED]]
+    names = [shorten(escape(item.tensor)) for item in unknown[:_MOST_NAMED]]
     more = f" and {len(unknown) - len(names)} more" if len(unknown) > len(names) else ""
     others = [one.name for one in TARGETS if one.formats and all(map(one.knows, formats))]
     way = f"; {', '.join(others)} know{'s' * (len(others) == 1)} all of them" if others else ""

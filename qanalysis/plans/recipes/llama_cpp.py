@@ -13,17 +13,18 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from qanalysis.notation import shorten
+from qanalysis.notation import escape, shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.gguf_tensors import KeptTensor, Stack, gather_stacks, list_kept
 from qanalysis.plans.recipes.known import take_known
 from qanalysis.plans.recipes.recipe import Item, Recipe, RecipeFile, Unexpressed
 from qanalysis.quantizers.formats import FORMATS
 
-#: A base type is one that is not used by any line; the last is never planned here.
-_BASES = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+#: A base type is one that is not used by any line; those from the sixth on are never planned here, only kept.
+_BASES = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl", "q6_k", "q5_k", "q4_k", "q3_k", "q2_k")
 _CASTS = {"bfloat16": "bf16", "float16": "f16"}
 _KEPT = {"float32": "f32", "float64": "f32", **_CASTS}
+_PACKED = re.compile(r"(q|iq|tq)[0-9]_\w+|mxfp4|nvfp4")
 _BLOCK_OF_NVFP4 = 64
 #: What a row that the block does not divide becomes; other types have no way out there and end the run.
 _FALLBACKS = {"tq1_0": "q4_0", "tq2_0": "q4_0"}
@@ -62,10 +63,11 @@ def write_llama_cpp(plan: Plan, *, partial: bool = False) -> Recipe:
         lines += [line] if line else []
     stacked = {stack.name for stack in stacks}
     kept = [one for one in list_kept(plan) if one.name not in stacked and _is_in_danger(one)]
-    lines += [_Line(one.name, _KEPT[one.dtype]) for one in kept]
+    lines += [_Line(one.name, _keep_type(one.dtype)) for one in kept]
     clear, hidden = _part_matching(lines)
     unexpressed += _tell_hidden(hidden, stacks)
-    base = next(one for one in _BASES if one not in {line.type for line in clear})
+    used = {line.type for line in clear}
+    base = next((one for one in _BASES if one not in used), _BASES[0])
     return Recipe(
         "llama.cpp",
         (
@@ -73,7 +75,7 @@ def write_llama_cpp(plan: Plan, *, partial: bool = False) -> Recipe:
             RecipeFile("llama-quantize.sh", _write_script(clear, base)),
         ),
         tuple(dict.fromkeys(unexpressed)),
-        tuple(_list_notes(clear, base, kept, items)),
+        (*_list_notes(clear, base, kept, items), *_tell_requantizing(plan)),
     )
 
 
@@ -115,8 +117,8 @@ def _choose_type(stack: Stack) -> tuple[_Line | None, list[Unexpressed]]:
         Unexpressed(
             item.tensor,
             str(item.scheme),
-            f"{shorten(stack.name)} holds {len(stack.items)} tensors of the plan and has one type; plan them as one "
-            "with --tie llama.cpp",
+            f"{shorten(escape(stack.name))} holds {len(stack.items)} tensors of the plan and has one type; plan them "
+            "as one with --tie llama.cpp",
             f"{wanted}, the widest of theirs",
         )
         for item in stack.items
@@ -149,7 +151,12 @@ def _name_type(item: Item) -> str:
 
 def _is_in_danger(kept: KeptTensor) -> bool:
     """Whether the program would quantize a tensor without a scheme if no line named it."""
-    return not kept.is_vector and not _COPIED.search(kept.name) and kept.dtype in _KEPT
+    return not kept.is_vector and not _COPIED.search(kept.name) and bool(_keep_type(kept.dtype))
+
+
+def _keep_type(dtype: str) -> str:
+    """The type that leaves a tensor as it is; empty for what is no weight."""
+    return _KEPT.get(dtype) or (dtype if _PACKED.fullmatch(dtype) else "")
 
 
 def _part_matching(lines: Sequence[_Line]) -> tuple[list[_Line], list[_Line]]:
@@ -200,6 +207,13 @@ def _write_script(lines: Sequence[_Line], base: str) -> str:
     words += [" ".join(options[at : at + 2]) for at in range(0, len(options), 2)]
     command = " \\\n  ".join(["exec llama-quantize", *words, f'"$1" "$2" {base}'])
     return f"#!/bin/sh\n# Usage: llama-quantize.sh INPUT.gguf OUTPUT.gguf\n{command}\n"
+
+
+def _tell_requantizing(plan: Plan) -> list[str]:
+    """A note where the plan is of a file whose weights are packed already."""
+    if plan.source is None or not plan.source.stored.startswith("gguf:"):
+        return []
+    return ["the file is quantized already: add --allow-requantize, and the errors of both quantizations add up"]
 
 
 def _list_notes(lines: Sequence[_Line], base: str, kept: Sequence[KeptTensor], items: Sequence[Item]) -> list[str]:

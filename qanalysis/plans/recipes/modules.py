@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qanalysis.notation import shorten
+from qanalysis.notation import escape, shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.recipe import Item, Unexpressed
 from qanalysis.plans.tensors import read_shape
@@ -105,7 +105,7 @@ def tell_ties(items: Sequence[Item], target: str) -> list[str]:
     tied = [item for item in items if any(name.endswith(_WEIGHT) for name in item.aliases)]
     if not tied:
         return []
-    names = ", ".join(shorten(name) for name in (tied[0].tensor, *tied[0].aliases))
+    names = ", ".join(shorten(escape(name)) for name in (tied[0].tensor, *tied[0].aliases))
     told = (
         f"{len(tied)} planned tensor{'s' * (len(tied) > 1)} with several names ({names}): {target} quantizes the "
         "module of the first, which unties the others in their float type"

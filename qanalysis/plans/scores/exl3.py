@@ -19,6 +19,7 @@ from qanalysis.plans.scores.names import match_entries
 from qanalysis.plans.scores.score_file import Scored, ScoreFile, read_number
 
 KIND = "EXL3 measurement"
+_LEAST_BITS, _MOST_BITS = 0.1, 64.0
 _WAY_OUT = "give the file that exllamav3's measure_model wrote, whole and unchanged"
 
 
@@ -63,11 +64,10 @@ def _trace(
     is not known: then the models' own bits stand for the group's.
     """
     bits = [base + extra / size if size else own for (_gain, extra), own in zip(gains, alts, strict=True)]
-    order = np.argsort(bits, kind="stable")
-    points = np.array([base, *(bits[place] for place in order)])
-    change = np.array([0.0, *(gains[place][0] for place in order)])
-    kept = np.concatenate([[True], np.diff(points) > 0])
-    points, change = points[kept], change[kept]
+    # More bits alone say what a group gains; of alternatives with like bits the first counts.
+    larger = {own: gain for (gain, _extra), own in reversed(list(zip(gains, bits, strict=True))) if own > base}
+    points = np.array([base, *sorted(larger)])
+    change = np.array([0.0, *(larger[own] for own in sorted(larger))])
     if len(points) == 1 or change.min() >= 0:
         return points[:1], np.zeros(1)
     least = int(np.argmin(change))
@@ -81,8 +81,11 @@ def _read(file: ScoreFile) -> tuple[float, list[float], list[tuple[list[str], li
     divergence and of bits.
     """
     try:
-        base = read_number(file.document["base"]["bpw"], "the base's bpw")
-        alts = [read_number(one["bpw"], f"bpw of alternative {at}") for at, one in enumerate(file.document["alts"])]
+        base = read_number(file.document["base"]["bpw"], "the base's bpw", least=_LEAST_BITS, most=_MOST_BITS)
+        alts = [
+            read_number(one["bpw"], f"bpw of alternative {at}", least=_LEAST_BITS, most=_MOST_BITS)
+            for at, one in enumerate(file.document["alts"])
+        ]
         groups = [_read_group(one, at, len(alts)) for at, one in enumerate(file.document["groups"])]
     except (KeyError, TypeError, AttributeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else "a part of it is of another form"

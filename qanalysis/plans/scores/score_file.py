@@ -6,7 +6,6 @@ Nothing is guessed from a file's name: kinds are told by content.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from qanalysis.notation import quote, shorten
 #: Larger texts are no score files: a thousand layers by a hundred types make a few megabytes.
 LARGEST = 1 << 28
 _NAMES_SHOWN = 5
+_FARTHEST = 1e30  # no score is larger; sums of a thousand of them stay numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,10 +92,12 @@ def _parse(text: str | None, shown: str) -> Any:
         raise ValueError(f"{shown}: is no whole JSON document, it breaks off or is damaged{place}") from None
 
 
-def read_number(value: Any, place: str) -> float:
-    """A finite number of a document; ValueError with the place where it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{place} is {quote(value)}, must be a finite number")
+def read_number(value: Any, place: str, *, least: float = -_FARTHEST, most: float = _FARTHEST) -> float:
+    """A finite number of a document between two ends; ValueError with the place where it is none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not least <= value <= most:
+        span = "" if (least, most) == (-_FARTHEST, _FARTHEST) else f" from {least:g} to {most:g}"
+        raise ValueError(f"{place} is {quote(value)}, must be a finite number{span}")
     return float(value)
 
 

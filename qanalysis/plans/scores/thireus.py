@@ -23,6 +23,7 @@ from qanalysis.plans.scores.score_file import Scored, ScoreFile, list_names
 
 KIND = "Thireus calibration"
 _UNMEASURED = 404.0
+_FARTHEST = 1e30
 _WHOLE_MODEL = "group0"
 _REPACKED = re.compile(r"_r[0-9]+$")
 #: Bits per weight of the types, block headers counted; of llama.cpp and of its fork ik_llama.cpp.
@@ -149,7 +150,7 @@ def _read_cell(file: ScoreFile, cell: str, place: str) -> float:
         value = float(word.removesuffix("%"))
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not abs(value) < _FARTHEST:
         raise file.refuse(f"{place}: {quote(cell)} is no number")
     if value == _UNMEASURED and not word.endswith("%"):
         return math.nan

@@ -18,6 +18,7 @@ def make_plan(
     kept: Mapping[str, int] | None = None,
     dtype: str = "float32",
     path: str = "model.safetensors",
+    stored: str = "",
     **more: Any,
 ) -> Plan:
     """A plan of tensors by name, each with its shape and its scheme."""
@@ -26,7 +27,7 @@ def make_plan(
     return Plan.from_rows(
         PlanRow,
         rows,
-        source=SourceIdentity(path, 1, None),
+        source=SourceIdentity(path, 1, None, stored=stored),
         more={
             "assignments": {row.tensor: row.scheme for row in rows},
             "objective": 1.0,

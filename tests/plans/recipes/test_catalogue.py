@@ -54,8 +54,8 @@ def test_a_plan_of_a_sweep_is_written_whole(target: Target) -> None:
     text = "".join(file.text for file in recipe.files)
     for tensor in plan.assignments:
         if target.name != "llama.cpp":  # which calls them otherwise
-            stem = tensor.removesuffix(".weight").replace(".", "")
-            assert tensor in listed or stem in re.sub(r"[\\./]", "", text)
+            stem = re.sub(r"[._]", "", tensor.removesuffix(".weight"))
+            assert tensor in listed or stem in re.sub(r"[\\./_]", "", text)
 
 
 @BY_NAME
@@ -67,3 +67,11 @@ def test_hundreds_of_layers_are_written_whole(target: Target) -> None:
         for text in texts
     ]
     assert min(missed, default=0) == 0
+
+
+@BY_NAME
+def test_a_name_of_several_lines_breaks_no_message(target: Target) -> None:
+    plan = make_plan({"a\nb.weight": ((64, 64), "binary")})
+    with pytest.raises(ValueError, match="has no format binary") as error:
+        write_recipe(plan, target.name)
+    assert "\n" not in str(error.value)

@@ -92,3 +92,16 @@ def test_what_has_no_settings_is_listed(shape: tuple[int, ...], scheme: str, rea
     (one,) = write_recipe(make_plan({"a.b.weight": (shape, scheme)}), "gptqmodel").unexpressed
     assert reason in one.reason
     assert instead in one.instead
+
+
+def test_experts_of_a_layer_have_a_key_together_where_they_agree() -> None:
+    names = [f"{LLAMA}2.mlp.experts.{n}.{part}_proj.weight" for n in range(3) for part in ("gate", "up", "down")]
+    same = read_config(write_recipe(make_plan(dict.fromkeys(names, ((64, 64), "int4 sym-full group=32"))), "gptqmodel"))
+    assert choose_settings(same, f"{LLAMA}2.mlp.experts") == {"bits": 4, "group_size": 32, "sym": True}
+    mixed = {
+        **dict.fromkeys(names, ((64, 64), "int4 sym-full group=32")),
+        names[4]: ((64, 64), "int8 sym-full group=32"),
+    }
+    for target in ("gptqmodel", "compressed-tensors", "auto-round"):
+        notes = write_recipe(make_plan(mixed), target).notes
+        assert any("2.mlp.experts is one" in note and "--tie vllm" in note for note in notes)

@@ -252,3 +252,20 @@ def test_a_tied_output_has_the_line_of_its_embedding() -> None:
 def test_vectors_are_listed_since_the_program_never_quantizes_them() -> None:
     recipe = write_recipe(make_plan({"blk.0.ssm_a.weight": ((64,), "gguf:q8_0")}), "llama.cpp")
     assert (recipe.files[0].text, len(recipe.unexpressed)) == ("", 1)
+
+
+def test_packed_tensors_of_a_file_that_is_quantized_already_stay_as_they_are() -> None:
+    kept = {"blk.0.attn_k.weight": 1, "blk.0.attn_v.weight": 1}
+    tensors = [make_header(name, "64x256", dtype=dtype) for name, dtype in zip(kept, ("iq4_nl", "q6_k"), strict=True)]
+    planned = {
+        f"blk.{n}.ffn_up.weight": ((64, 256), f"gguf:{kind}")
+        for n, kind in enumerate(["q8_0", "q5_1", "q5_0", "q4_1", "q4_0"])
+    }
+    plan = make_plan(planned, kept=kept, tensors=tensors, path="m.gguf", stored="gguf:iq4_nl 1, gguf:q6_k 1")
+    recipe = write_recipe(plan, "llama.cpp")
+    assert read_items(recipe.files[0].text)[-2:] == [
+        ("^blk\\.0\\.attn_k\\.weight$", "iq4_nl"),
+        ("^blk\\.0\\.attn_v\\.weight$", "q6_k"),
+    ]
+    assert find_base(recipe) == "q5_k"
+    assert any("--allow-requantize" in note for note in recipe.notes)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from qanalysis.checkpoints.imatrix import Imatrix, Importance, write_imatrix
+from qanalysis.plans.candidates import Candidates
 from qanalysis.plans.scores.catalogue import find_kind, holds_pins, read_pins, read_scores
 from qanalysis.plans.scores.score_file import open_scores
 from tests.plans.tables import sweep_candidates
@@ -100,3 +101,27 @@ def test_scores_and_another_objective_exclude_each_other(tmp_path: Path) -> None
     candidates = gather_candidates([make_table()], objective="output_kl")
     with pytest.raises(ValueError, match="give either them or --objective output_kl"):
         read_scores(path, candidates)
+
+
+@pytest.mark.parametrize("kind", list(TEXTS))
+def test_no_broken_byte_is_more_than_one_line(tmp_path: Path, kind: str) -> None:
+    """Bytes replaced, cut out and cut off at random: costs are finite and none is below zero, or one line says why."""
+    generator = np.random.default_rng(0)
+    candidates, path = sweep_candidates({"a.weight": (4, 32)}), tmp_path / "scores"
+    for _ in range(60):
+        raw = bytearray(TEXTS[kind].encode())
+        start, stop = np.sort(generator.integers(len(raw), size=2))
+        raw[start : min(stop, start + 6)] = generator.bytes(int(generator.integers(4)))
+        path.write_bytes(raw + b" ")
+        lines, costs = _try(path, candidates)
+        assert lines <= 1
+        assert (np.isfinite(costs) & (costs >= 0)).all()
+
+
+def _try(path: Path, candidates: Candidates) -> tuple[int, np.ndarray]:
+    """How many lines the message has, 0 without one, and the costs where there are some."""
+    try:
+        found = candidates if holds_pins(path) else read_scores(path, candidates)
+    except ValueError as error:
+        return len(str(error).splitlines()), np.zeros(0)
+    return 0, found.options[0].costs

@@ -68,6 +68,13 @@ def test_between_alternatives_the_logarithm_is_a_straight_line(tmp_path: Path) -
     assert one.costs[0] == pytest.approx(0.25 * np.exp(logs[0]), rel=1e-9)
 
 
+def test_alternatives_of_no_more_bits_say_nothing(tmp_path: Path) -> None:
+    gains = [(0.01, -1.0), (-0.5, 0.0), (0.08 * (4.0**-1 - 1), 1.0)]
+    scored = _score(tmp_path, _describe(gains))
+    bits = scored.options[0].bits / scored.options[0].tensor.numel
+    assert scored.options[0].costs == pytest.approx(0.25 * 0.08 * 4.0 ** -(bits - 3), rel=1e-9)
+
+
 def test_a_group_that_gains_nothing_is_harmless(tmp_path: Path) -> None:
     scored = _score(tmp_path, _describe([(0.001, 1.0), (0.0, 2.0)]))
     assert not scored.options[0].costs.any()
@@ -93,6 +100,7 @@ def test_a_group_with_layers_of_another_model_takes_the_models_own_bits(tmp_path
         (lambda one: one | {"groups": []}, "holds no group"),
         (lambda one: one | {"alts": []}, "has 1 candidates for 0 alternatives"),
         (lambda one: one | {"base": {"dir": "x"}}, "'bpw' is missing"),
+        (lambda one: one | {"base": {"bpw": 300}}, "the base's bpw is 300, must be a finite number from 0.1 to 64"),
         (lambda one: one | {"base": 3}, "a part of it is of another form"),
         (
             lambda one: one | {"groups": [{"layers": "a", "candidates": []}]},
@@ -103,7 +111,7 @@ def test_a_group_with_layers_of_another_model_takes_the_models_own_bits(tmp_path
             "dkld of group 0 is None, must be a finite number",
         ),
     ],
-    ids=["no-group", "no-alternative", "no-bits", "no-base", "no-list", "no-number"],
+    ids=["no-group", "no-alternative", "no-bits", "many-bits", "no-base", "no-list", "no-number"],
 )
 def test_damaged_files_are_refused_on_one_line(tmp_path: Path, spoil: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:

@@ -52,10 +52,11 @@ def test_a_score_below_zero_is_harmless_and_told(tmp_path: Path) -> None:
         ([["a", "high"]], "the score of 'a' is 'high', must be a finite number"),
         ([["a", True]], "must be a finite number"),
         ([["a", float("nan")]], "must be a finite number"),
+        ([["a", 10**400]], "must be a finite number"),
         ([["a", 1.0], ["a", 2.0]], "'a' has two scores, 1 and 2"),
         ([["elsewhere", 1.0]], "none of its names .* is that of a tensor of these rows"),
     ],
-    ids=["empty", "word", "flag", "nan", "twice", "another-model"],
+    ids=["empty", "word", "flag", "nan", "huge", "twice", "another-model"],
 )
 def test_damaged_and_foreign_files_are_refused_on_one_line(tmp_path: Path, pairs: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
