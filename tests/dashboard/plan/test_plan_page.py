@@ -106,7 +106,7 @@ class TestSweptSample:
                 assert errors[at] == pytest.approx(expected, rel=1e-12)
 
     def test_a_front_fetched_once_serves_all_budgets(self) -> None:
-        asked = [open_plan(source="sample:digits-mlp", budget=text) for text in ("3", "4.7", "7")]
+        asked = [open_plan(source="sample:digits-mlp", budget=text) for text in ("3", "7")]  # none of its points
         assert len({read_components(page)["charts"]["scene"] for page in asked}) == 1
 
     def test_a_budget_below_reach_is_told_with_the_nearest_and_that_is_shown(self) -> None:
