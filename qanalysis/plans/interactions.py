@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 #: The warning has one sentence for each column, which begins with its name.
 _SENTENCES = re.compile(r"(?<=\.) (?=\w+ does not add up)")
+_LEAST_SETS = 3
 _NOT_MEASURED = "no run of several layers together measures it"
 
 
@@ -17,9 +20,10 @@ def describe_interactions(more: Mapping[str, Any], objective: float, column: str
     of a sensitivity's document.
 
     `metric` is the column, `ratio` joint damage over sum, of all sets pooled; `predicted` = sum · ratio, and `low`,
-    `high` its ends: the sum times the smallest and the largest ratio that any set has within its 95 % interval, one
-    among them, as a plan is one more set. `sets` is how many, `warning` the document's own. Where nothing of the column
-    was measured together `note` says so and all others are None.
+    `high` its ends: the sum times the smallest and the largest ratio that any set has, within its 95 % interval where
+    that leaves one, or that one more set may have, as a plan is one (the 95 % prediction interval of the ratios'
+    logarithms, of three sets or more); one lies among them. `sets` is how many, `warning` the document's own. Where
+    nothing of the column was measured together `note` says so and all others are None.
     """
     block = more.get("additivity")
     if not isinstance(block, Mapping) or not block:
@@ -43,7 +47,7 @@ def describe_interactions(more: Mapping[str, Any], objective: float, column: str
         "high": ends[1],
         "sets": sets,
         "warning": _find_warning(str(block.get("warning") or ""), column),
-        "note": f"damages of {sets} sets of layers together lie at {low:.3g} to {high:.3g} times their sum",
+        "note": f"from {sets} sets of layers run together, joint damages are {low:.3g} to {high:.3g} times the sum",
     }
 
 
@@ -75,14 +79,30 @@ def _find_span(told: Mapping[str, Any]) -> tuple[float, float, float, int] | Non
     ]
     if not points:
         return None
-    ends = [
-        point[name] for point in points for name in ("ratio", "ratio_low", "ratio_high") if _is_ratio(point.get(name))
-    ]
     ratios = sorted(float(point["ratio"]) for point in points)
+    ends = [*ratios, *(end for point in points for end in _list_ends(point)), *_predict(ratios)]
     middle = ratios[len(ratios) // 2]
     pooled = told.get("ratio")
     ratio = float(pooled) if isinstance(pooled, int | float) and _is_ratio(pooled) else middle
     return float(min(*ends, 1.0)), ratio, float(max(*ends, 1.0)), len(points)
+
+
+def _list_ends(point: Mapping[str, Any]) -> list[float]:
+    """The ends of a set's interval, where it leaves one: the width of others is chance, and no interaction."""
+    ends = [float(point[name]) for name in ("ratio_low", "ratio_high") if _is_ratio(point.get(name))]
+    return ends if len(ends) == 2 and not ends[0] <= 1 <= ends[1] else []
+
+
+def _predict(ratios: Sequence[float]) -> list[float]:
+    """Between which ends one more ratio lies at 95 %, by Student's t of the logarithms; none of fewer than three."""
+    from scipy import special
+
+    count = len(ratios)
+    if count < _LEAST_SETS:
+        return []
+    logs = np.log(ratios)
+    reach = special.stdtrit(count - 1, 0.975) * logs.std(ddof=1) * np.sqrt(1 + 1 / count)
+    return [float(np.exp(logs.mean() - reach)), float(np.exp(logs.mean() + reach))]
 
 
 def _find_warning(warning: str, column: str) -> str:

@@ -1,0 +1,191 @@
+"""How do two sources differ? Tensors by their error, and one from inside: values on common axes, and their places."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from qanalysis.arrays import Codes, Doubles
+from qanalysis.charts.drawing import Drawing, draw, line
+from qanalysis.charts.palette import MAGNITUDE, PALETTES, Theme, fade
+from qanalysis.charts.wording import count_of, escape, label_layers
+from qanalysis.comparisons.portrait import Portrait
+from qanalysis.comparisons.row import ComparisonRow
+from qanalysis.notation import decibels, percent, plain
+
+HEIGHT = 380
+MOST_BARS = 40
+_BAR = 18  # pixels of height
+_LEGEND = {"legend": {"y": -0.2, "yanchor": "top"}, "showlegend": True, "margin": {"t": 92, "b": 76}}
+
+
+def draw_values(portrait: Portrait, *, log_counts: bool = False, theme: Theme = "light") -> Drawing:
+    """Counts of the values of A (filled) and of B (a line) in the same bins, on the same axes."""
+    colours = PALETTES[theme]
+    total = int(portrait.counts_a.sum())
+    traces = [
+        _stairs(portrait.edges, portrait.counts_a, "A", colours.kept, log=log_counts, fill=True),
+        _stairs(portrait.edges, portrait.counts_b, "B", colours.clipped, log=log_counts, dash="solid"),
+    ]
+    return draw(
+        traces,
+        "Values of A and of B",
+        theme,
+        subtitle=f"{count_of(total, 'value')} each, {count_of(len(portrait.counts_a), 'bin')} common to both",
+        alt=_tell_values(portrait, total),
+        height=HEIGHT,
+        xaxis={"title": {"text": "Value"}},
+        yaxis=_count_axis(log=log_counts),
+        **_LEGEND,
+    )
+
+
+def draw_difference(portrait: Portrait, *, log_counts: bool = False, theme: Theme = "light") -> Drawing:
+    """Counts of e = b − a; the axis is symmetric, so that a bias shows as a shift."""
+    colours = PALETTES[theme]
+    reach = float(portrait.error_edges[-1])
+    total = int(portrait.error_counts.sum())
+    return draw(
+        [_stairs(portrait.error_edges, portrait.error_counts, "b − a", colours.error, log=log_counts, fill=True)],
+        "Difference b − a",
+        theme,
+        subtitle=f"largest {plain(reach)}",
+        alt=f"Histogram of the difference b − a of {count_of(total, 'value')}; the largest is {plain(reach)}.",
+        height=HEIGHT,
+        xaxis={"title": {"text": "b − a"}},
+        yaxis=_count_axis(log=log_counts),
+        **_LEGEND | {"showlegend": False},
+    )
+
+
+def draw_places(portrait: Portrait, *, theme: Theme = "light") -> Drawing:
+    """Where in the matrix B differs: √mean (b − a)² of blocks, output channels down, what they sum over along."""
+    rms = portrait.rms
+    place, share = portrait.worst_row
+    rows = [_name_block(at, portrait.row_step, len(portrait.row_energy)) for at in range(rms.shape[0])]
+    finite = rms[np.isfinite(rms)]
+    worst = f"output channel {place} holds {percent(share)} of the error energy" if share else "no difference"
+    trace = {
+        "type": "heatmap",
+        "z": rms,
+        "y": [at * portrait.row_step for at in range(rms.shape[0])],
+        "x": [at * portrait.column_step for at in range(rms.shape[1])],
+        "colorscale": MAGNITUDE,
+        "zmin": 0.0,
+        "zmax": float(finite.max()) if finite.size and finite.max() > 0 else 1.0,
+        "text": [[row] * rms.shape[1] for row in rows],
+        "hovertemplate": "%{text}<br>columns from %{x}<br>RMS of b − a %{z:.3g}<extra></extra>",
+        "colorbar": {"title": {"text": "RMS of b − a"}},
+        "hoverongaps": False,
+    }
+    blocks = f"blocks of {count_of(portrait.row_step, 'channel')} by {count_of(portrait.column_step, 'column')}"
+    return draw(
+        [trace],
+        "Where they differ",
+        theme,
+        subtitle=f"{blocks} · {worst}",
+        alt=f"Map of the root mean square of b − a over {blocks}; {worst}.",
+        height=HEIGHT,
+        xaxis={"title": {"text": "Column"}, "showgrid": False},
+        yaxis={"title": {"text": "Output channel"}, "autorange": "reversed", "showgrid": False},
+        margin={"t": 92, "b": 56},
+    )
+
+
+def draw_ranks(rows: Sequence[ComparisonRow], *, chosen: str = "", theme: Theme = "light") -> Drawing | None:
+    """SQNR of B against A of the tensors that differ, worst first, at most `MOST_BARS`; a mark where theory lies.
+
+    None where no tensor has a finite figure. `chosen` is the name in A of the tensor whose bar is filled.
+    """
+    known = sorted((row for row in rows if row.sqnr_db is not None and math.isfinite(row.sqnr_db)), key=_sqnr)
+    if not known:
+        return None
+    shown, colours = known[:MOST_BARS], PALETTES[theme]
+    names = [row.tensor_a for row in shown]
+    labels = label_layers(list(dict.fromkeys(names)))
+    places = list(range(len(shown)))
+    bars: dict[str, Any] = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [row.sqnr_db for row in shown],
+        "y": places,
+        "name": "SQNR of B against A",
+        "customdata": names,
+        "text": [escape(f"{row.tensor_a}: {decibels(row.sqnr_db)}. {row.reason}") for row in shown],
+        "textposition": "none",
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {"color": [colours.kept if name == chosen else fade(colours.kept, 0.55) for name in names]},
+    }
+    predicted = [(place, row.theory_sqnr_db) for place, row in zip(places, shown, strict=True) if row.theory_sqnr_db]
+    marks = line(
+        x=[theory for _place, theory in predicted],
+        y=[place for place, _theory in predicted],
+        mode="markers",
+        name="Gaussian values in B's format",
+        marker={"symbol": "line-ns-open", "size": 14, "color": colours.reference, "line": {"width": 2}},
+        hovertemplate="predicted %{x:.2f} dB<extra></extra>",
+    )
+    among = f"worst {len(shown)} of {len(known):,}" if len(known) > len(shown) else f"all {len(known)} that differ"
+    return draw(
+        [bars, *([marks] if predicted else [])],
+        "SQNR of B against A",
+        theme,
+        subtitle=f"{among}; A is the signal, b − a the noise",
+        alt=f"SQNR of {count_of(len(shown), 'tensor')}: worst {names[0]} with {decibels(shown[0].sqnr_db)}.",
+        height=150 + _BAR * max(len(shown), 4),
+        xaxis={"title": {"text": "SQNR (dB)"}},
+        yaxis={
+            "autorange": "reversed",
+            "tickvals": places,
+            "ticktext": [escape(labels[name]) for name in names],
+            "showgrid": False,
+            "automargin": True,
+        },
+        margin={"t": 92, "b": 70},
+        legend={"y": -0.08, "yanchor": "top"} if len(shown) > 10 else {"y": -0.25, "yanchor": "top"},
+        showlegend=bool(predicted),
+    )
+
+
+def _sqnr(row: ComparisonRow) -> float:
+    return math.inf if row.sqnr_db is None else row.sqnr_db
+
+
+def _stairs(
+    edges: Doubles, counts: Codes, name: str, colour: str, *, log: bool, fill: bool = False, dash: str = "solid"
+) -> dict[str, Any]:
+    """A histogram as one line with steps; empty bins break a logarithmic one."""
+    x, y = np.repeat(edges, 2)[1:-1], np.repeat(counts, 2).astype(np.float64)
+    if log:
+        y[y == 0] = np.nan
+    filled = {"fill": "tozeroy", "fillcolor": fade(colour, 0.3)} if fill and not log else {}
+    return line(
+        x=x.astype(np.float32),
+        y=y.astype(np.float32),
+        mode="lines",
+        name=name,
+        line={"color": colour, "width": 1.5, "dash": dash},
+        hovertemplate=f"{name}: %{{y:,}} at %{{x:.4g}}<extra></extra>",
+        **filled,
+    )
+
+
+def _count_axis(*, log: bool) -> dict[str, Any]:
+    return {"title": {"text": "Values per bin"}, **({"type": "log"} if log else {"rangemode": "tozero"})}
+
+
+def _tell_values(portrait: Portrait, total: int) -> str:
+    low, high = plain(float(portrait.edges[0])), plain(float(portrait.edges[-1]))
+    filled = [int(np.count_nonzero(counts)) for counts in (portrait.counts_a, portrait.counts_b)]
+    return (
+        f"Histograms of {count_of(total, 'value')} of A and of B from {low} to {high}: "
+        f"A fills {filled[0]} of {len(portrait.counts_a)} bins, B {filled[1]}."
+    )
+
+
+def _name_block(at: int, step: int, rows: int) -> str:
+    first, last = at * step, min((at + 1) * step, rows) - 1
+    return f"channel {first}" if first == last else f"channels {first} to {last}"
