@@ -19,6 +19,8 @@ _NOTHING = ModelFacts()
 #: What a model's output is called that may be tied to its embedding.
 _OUTPUTS, _EMBEDDINGS = ("output", "lm_head", "embed_out"), ("token_embd", "embed_tokens", "wte", "embed_in")
 _FEWEST_ALIKE = 2
+#: Words that a prefix nobody knows may have.
+_LONGEST_PREFIX = 8
 #: What quantizers of ONNX Runtime write behind the name of a weight: QDQ, MatMulNBits by width and block.
 _QUANTIZED = re.compile(r"(?:_quantized|_Q[248](?:G[0-9]{1,9})?)$")
 #: Operations of which a module has one.
@@ -167,7 +169,7 @@ class _Matching:
             wanted = {shorter.names.get(name, name): name for name in shorter.open}
             for name in longer.open:
                 parts = longer.names.get(name, name).split(".")
-                for start in range(1, len(parts)):
+                for start in range(1, min(len(parts), _LONGEST_PREFIX + 1)):
                     rest = ".".join(parts[start:])
                     if rest in wanted:
                         places.setdefault(".".join(parts[:start]), []).append((name, wanted[rest]))

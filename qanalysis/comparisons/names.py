@@ -27,6 +27,8 @@ _EXPERT = re.compile(r"(?<=\bexperts)\.([0-9]{1,4})(?=\.)")
 _BLOCK = re.compile(r"(?<=\.)[0-9]{1,4}(?=\.)|^[0-9]{1,4}(?=\.)")
 _GGUF = re.compile(r"blk\.[0-9]+\.|(?:token_embd|output|output_norm)\.(?:weight|bias)$")
 _GGUF_BLOCK = re.compile(r"(?<=^blk\.)0(?=\.)")
+#: GGUF's tables have no names as long as this.
+_LONGEST_KNOWN = 200
 _SUFFIX = re.compile(r"(?P<joint>[._])(?P<word>weight|bias)$")
 
 
@@ -118,7 +120,7 @@ def spell(names: Sequence[str]) -> dict[str, Spelled]:
     GGUF's tables are asked once for each kind of name, whatever its block and expert.
     """
     kinds = {name: _find_kind(name) for name in names}
-    found = name_for_gguf(sorted({kind for kind, _, _ in kinds.values()}))
+    found = name_for_gguf(sorted({kind for kind, _, _ in kinds.values() if len(kind) <= _LONGEST_KNOWN}))
     spelled = {}
     for name, (kind, block, expert) in kinds.items():
         known = found.get(kind)

@@ -94,6 +94,9 @@ def list_whole_ways(
 
 def _list_straight(a: TensorInfo, b: TensorInfo) -> Ways:
     """As both lie; where that gives matrices of two sizes, with one view for both, or with one of them turned."""
+    moved = _list_moved(a, b)
+    if moved:
+        return moved
     ours, theirs = find_sizes(a), find_sizes(b)
     if ours == theirs:
         is_square = a.shape == b.shape and a.view.settle(a.shape) != b.view.settle(b.shape) and ours[1] > 1
@@ -102,10 +105,23 @@ def _list_straight(a: TensorInfo, b: TensorInfo) -> Ways:
         return [_align(a, b)]
     if len(a.shape) == len(b.shape) == 2 and a.shape == b.shape[::-1]:
         return [Way(Lie(), _turn(b))]
-    if len(a.shape) == len(b.shape) == 3 and a.shape == (b.shape[0], b.shape[2], b.shape[1]):
-        plain, turned = Lie(view=MatrixView((0, 1))), Lie(view=MatrixView((0, 2)), turned=True)
-        return [Way(turned, plain)] if a.view.rows != (0, 1) else [Way(plain, turned)]
     return [Way()]
+
+
+def _list_moved(a: TensorInfo, b: TensorInfo) -> Ways:
+    """Stacks whose matrices are turned, and convolutions with the input channels second in one and last in the other;
+    empty where the shapes do not say so.
+    """
+    rank = len(a.shape)
+    if rank < 3 or rank != len(b.shape) or a.shape == b.shape:
+        return []
+    last, second = MatrixView(tuple(range(rank - 1))), MatrixView((0, *range(2, rank)))
+    ways = []
+    if (a.shape[0], *a.shape[2:], a.shape[1]) == b.shape:
+        ways.append(Way(Lie(view=second), Lie(view=last, turned=True)))
+    if (b.shape[0], *b.shape[2:], b.shape[1]) == a.shape:
+        ways.append(Way(Lie(view=last), Lie(view=second, turned=True)))
+    return ways
 
 
 def _turn(info: TensorInfo) -> Lie:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -365,3 +366,21 @@ def test_a_large_tensor_is_never_in_memory_whole(tmp_path: Path) -> None:
             tracemalloc.stop()
     # Blocks of 2^20 values of float32 of each side; what is made of them takes some 2 MB.
     assert peak < 24 << 20
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (6, 3, 5, 5), (6, 5, 3, 2)], ids=["stack", "square kernel", "kernel"])
+def test_input_channels_may_be_second_or_last(shape: tuple[int, ...]) -> None:
+    x = draw(*shape)
+    moved = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    for a, b in ((x, moved), (moved, x)):
+        row = only(compare({"w": a}, {"w": b}))
+        assert (row.max_abs_error, row.matched_by) == (0.0, "identical, transposed")
+
+
+def test_names_of_thousands_of_words_cost_no_time() -> None:
+    names = [f"{'a.' * 3000}{place}" for place in range(100)]
+    began = time.monotonic()
+    table = compare({name: draw(2) for name in names}, {f"p.{name}": draw(2) for name in names}, structure_only=True)
+    assert {row.matched_by for row in table} == {"prefix"}
+    # A second or less on a busy machine; taking every word for the end of a prefix took fourteen.
+    assert time.monotonic() - began < 5
