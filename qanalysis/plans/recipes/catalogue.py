@@ -125,6 +125,28 @@ TARGETS: tuple[Target, ...] = (
         reads_source=True,
         needs="values",
     ),
+    Target(
+        "modelopt",
+        "a PTQ recipe of ModelOpt by layer, the same as hf_quant_config.json, and a recipe for its own search",
+        "modelopt.write_modelopt",
+        ("int[2345678]", "fp8_e4m3", "mxfp4", "mxfp6_e3m2", "mxfp8_e4m3", "mxint8", "nvfp4", *_FLOATS),
+        reads_source=True,
+    ),
+    Target(
+        "coremltools",
+        "an OptimizationConfig of coremltools by the names of constants, and a script",
+        "core_ml.write_core_ml",
+        ("int4", "int8", *_FLOATS),
+        reads_source=True,
+    ),
+    Target(
+        "model-explorer",
+        "node data of Model Explorer: bits and error at the nodes that take the weights",
+        "model_explorer.write_node_data",
+        ("*",),
+        reads_source=True,
+        needs="graph",
+    ),
 )
 
 

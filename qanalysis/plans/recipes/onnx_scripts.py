@@ -1,4 +1,4 @@
-"""Which scripts apply a recipe to an ONNX model? They stand beside the recipe's JSON and need the back end alone."""
+"""Which scripts apply a recipe to a model? They stand beside the recipe's JSON and need the back end alone."""
 
 from __future__ import annotations
 
@@ -189,3 +189,27 @@ if __name__ == "__main__":
     load(open_model(sys.argv[1])).export(sys.argv[2], "model")
 """
 )
+
+QUANTIZE_CORE_ML = '''"""Quantize a Core ML model as planned: python quantize.py MODEL.mlpackage OUTPUT.mlpackage"""
+
+import json
+import sys
+from pathlib import Path
+
+import coremltools as ct
+from coremltools.optimize.coreml import OptimizationConfig, get_weights_metadata, linear_quantize_weights
+
+
+def quantize(model, recipe_path=Path(__file__).with_name("optimization_config.json")):
+    content = json.loads(Path(recipe_path).read_text(encoding="utf-8"))
+    names = set(get_weights_metadata(model, weight_threshold=0))
+    planned = {name for name, one in content["op_name_configs"].items() if one is not None}
+    missing = [name for name in planned if {name.removesuffix("_to_fp16"), name + "_to_fp16", name}.isdisjoint(names)]
+    if missing:
+        raise SystemExit(f"the model has no constant {', '.join(sorted(missing)[:5])}: it is not the one of the plan")
+    return linear_quantize_weights(model, OptimizationConfig.from_dict(content))
+
+
+if __name__ == "__main__":
+    quantize(ct.models.MLModel(sys.argv[1], skip_model_load=True)).save(sys.argv[2])
+'''

@@ -143,11 +143,19 @@ def check_graph(placed: Sequence[Placed], target: str) -> None:
 
 def name_others(plan: Plan, chosen: Sequence[Placed], source: TensorSource | None = None) -> list[str]:
     """The nodes that take matrices, planned or kept as they are, but none of the chosen ones."""
-    known = list_tensors([plan], header=source.tensors if source is not None else ())
-    names = [name for name in (*plan.assignments, *plan.kept_float) if name in known]
-    matrices = [known[name] for name in names if sum(size > 1 for size in known[name].shape) >= 2]
     own = set(name_nodes(chosen))
+    matrices = _list_matrices(plan, (*plan.assignments, *plan.kept_float), source)
     return [name for name in name_nodes(matrices) if name not in own]
+
+
+def list_kept(plan: Plan, source: TensorSource | None = None) -> list[PlanTensor]:
+    """The matrices that the plan leaves as they are."""
+    return _list_matrices(plan, plan.kept_float, source)
+
+
+def _list_matrices(plan: Plan, names: Iterable[str], source: TensorSource | None) -> list[PlanTensor]:
+    known = list_tensors([plan], header=source.tensors if source is not None else ())
+    return [known[name] for name in names if name in known and sum(size > 1 for size in known[name].shape) >= 2]
 
 
 def part_expressed(
