@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -217,3 +218,11 @@ def test_what_does_not_go_together_is_one_message(rows: Table[Any], options: dic
     with pytest.raises(ValueError, match=told) as error:
         plan_bits(tables, budget_bpw=5, **options)
     assert "\n" not in str(error.value)
+
+
+def test_after_a_cancel_the_optimum_is_kept_without_what_follows_it(rows: Table[Any]) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    plan = plan_bits(rows, budget_bpw=4.5, cancel=cancel)
+    assert plan.assignments == plan_bits(rows, budget_bpw=4.5).assignments
+    assert (plan.front, "certainty" in plan.more) == ([], False)
