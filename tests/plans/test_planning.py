@@ -106,6 +106,13 @@ def test_bytes_count_what_is_kept_float_and_bits_do_not() -> None:
         plan_bits(table, budget_bytes=450, header=header)
 
 
+def test_few_bytes_are_a_budget_of_few_weights_and_a_slip_elsewhere(rows: Table[Any]) -> None:
+    table = sweep({"w": np.float32([[1, 2, 3, 5]])}, ["int4", "int8"])
+    assert plan_bits(table, budget_bytes=7).assignments == {"w": "int4"}
+    with pytest.raises(InfeasibleError, match=r"--budget-bytes 4 \(did you mean --budget-bpw 4\?\) can not be kept"):
+        plan_bits(rows, budget_bytes=4)
+
+
 def test_the_nearest_feasible_budget_that_is_told_can_be_kept(rows: Table[Any]) -> None:
     for wrong in ({"budget_bpw": 1.5}, {"min_sqnr_db": 70.0}, {"max_loss": 1e-9}, {"budget_bytes": 100.0}):
         with pytest.raises(InfeasibleError, match="can not be kept") as told:
