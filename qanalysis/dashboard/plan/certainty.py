@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from qanalysis.notation import decibels, percent, plain
+from qanalysis.notation import NOTHING, decibels, percent, plain
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.row import PlanRow
 from qanalysis.reports.plan_parts import find_part, read_number, read_text
 from qanalysis.reports.plan_sections import tell_kept
 
 Fact = Mapping[str, str]
+#: Columns that samples are drawn for; errors of weights are exact.
+_ESTIMATED = ("output_nsr", "output_kl", "loss_delta")
 
 
 def list_facts(plan: Plan) -> list[Fact]:
@@ -36,9 +38,11 @@ def _tell_sum(plan: Plan, certainty: Mapping[str, Any]) -> Iterator[tuple[str, s
         lost = f"; {failed:.0f} of them found no plan within the limits" if failed else ""
         note = f"keep their scheme in all {made:.0f} plans from resampled scores{lost}"
         yield "Stability", f"{stay} of {len(plan)} layers", note
+    elif plan.objective_column in _ESTIMATED and read_text(certainty.get("note")):
+        yield "Stability", NOTHING, read_text(certainty.get("note"))
     interaction, ends = find_part(certainty, "interaction"), _tell_ends(certainty, "predicted")
     if ends and read_number(interaction.get("ratio")) is not None:
-        yield "Predicted together", ends, read_text(interaction.get("note"))
+        yield "Predicted", ends, read_text(interaction.get("note"))
     warning = read_text(interaction.get("warning"))
     if warning:
         yield "Interactions", "the sum is not the whole", warning
@@ -52,14 +56,14 @@ def _tell_run(forward: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         inside = {True: ", inside the predicted range", False: ", outside the predicted range"}
         known = forward.get("is_inside")
         note = f"{times}{inside.get(known, '') if isinstance(known, bool) else ''}; {_name_data(forward)}"
-        yield "Measured together", plain(measured), note.removeprefix("; ")
+        yield "Measured", plain(measured), note.removeprefix("; ")
     sqnr = read_number(forward.get("output_sqnr_db"))
     if sqnr is not None:
-        yield "SQNR of the outputs", decibels(sqnr), _name_data(forward) if measured is None else "of the same run"
+        yield "Output SQNR", decibels(sqnr), _name_data(forward) if measured is None else "of the same run"
     right, own = (read_number(forward.get(name)) for name in ("accuracy", "float_accuracy"))
     if right is not None and 0 <= right <= 1:
-        beside = f"the float model {percent(own)}" if own is not None and 0 <= own <= 1 else ""
-        yield "Accuracy under the plan", percent(right), beside
+        beside = f"under the plan; {percent(own)} of the float model" if own is not None and 0 <= own <= 1 else ""
+        yield "Accuracy", percent(right), beside
     if read_text(forward.get("status")) not in ("", "ok"):
         yield "A run of the plan", "failed", read_text(forward.get("reason"))
 

@@ -24,8 +24,8 @@ from qanalysis.reports.plan_parts import find_part
 POLL_S = 0.5
 Kind = Literal["resample", "run"]
 _AHEAD = {
-    "resample": "How sure each layer is of its scheme: 20 plans from resampled scores",
-    "run": "What the plan does to the outputs: a run of the model on its own data with all layers under the plan",
+    "resample": "How sure each layer is of its scheme, from 20 plans of resampled scores",
+    "run": "What it does to the outputs: the model under the whole plan, on its own data",
 }
 _BUTTONS = {"resample": "Resample", "run": "Run the plan"}
 

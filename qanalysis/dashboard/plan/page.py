@@ -50,6 +50,7 @@ _BOXES = {
     "--objective": "the box Made small",
     "--pin": "the box Pins",
     "--tie": "the box Tied",
+    "with --source": "in `qanalysis plan`",
 }
 
 
@@ -99,7 +100,7 @@ def _draw_plan(held: Held, objective: Any) -> None:
     notes = [*list_notes(plan.coverage), *_tell_left_out(held)]
     if notes:
         with st.expander(f"What to know of this plan ({len(notes)})", icon=":material/info:"):
-            st.markdown("\n".join(f"- {escape_markdown(note)}" for note in notes))
+            st.markdown("\n".join(f"- {escape_markdown(_name_boxes(note))}" for note in notes))
     sheet = read_sheet(plan, read_energies(held), own_point=False)
     _draw_charts(plan, sheet, found, view)
     draw_checks(offered)

@@ -105,7 +105,7 @@ def _waits_for_a_word(plan: Plan, target: Target, model: Origin | None) -> bool:
 
 def _name_boxes(message: str, target: Target) -> str:
     """A message with what this page has in place of the options of the command."""
-    message = message.replace("give --partial for the rest", f"switch on {_PARTIAL} below")
+    message = message.replace("give --partial for the rest", f"switch on “{_PARTIAL}” below")
     before, option, _after = message.partition("; give --source")
     if not option:
         return message.replace("--source MODEL.onnx", "an ONNX model as the source")
