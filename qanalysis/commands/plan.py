@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.model_options import BatchSize, Length, Samples, TrustCode, Weights, running
 from qanalysis.commands.options import AsJson, Outputs, cancel_on_interrupt, stop
 
 if TYPE_CHECKING:
     from qanalysis.checkpoints.source import TensorInfo
+    from qanalysis.models.calibration.samples import Calibration
+    from qanalysis.models.running.runnable import Runnable
+    from qanalysis.models.sensitivity.gathering import SensitivityProgress
     from qanalysis.plans.plan import Plan
     from qanalysis.plans.request import Request
+    from qanalysis.plans.row import PointRow
     from qanalysis.results.table import Table
 
 _LOOK_S = 0.1
@@ -116,6 +121,33 @@ def plan(  # one parameter per option
             metavar="FILE", help="The file that the rows are of: what else it holds, and that it is that one."
         ),
     ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Scores of another tool that weigh the candidates: imatrix, mlx sensitivities, EXL3 measurement, "
+            "calibration csv; or a ModelOpt result, whose choices are pins.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="MODEL", help="Run it under the plan, to see whether the prediction holds."),
+    ] = None,
+    calib: Annotated[
+        str | None,
+        typer.Option("--calib", metavar="DATA", help="What --model is run on: a file of samples, or sample."),
+    ] = None,
+    weights: Weights = None,
+    samples: Samples = None,
+    length: Length = None,
+    batch: BatchSize = None,
+    trust_code: TrustCode = False,
+    resamples: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Plans made from scores that are drawn anew. Default 20; rows of sensitivities."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of scores drawn anew.")] = 0,
     time_limit: Annotated[
         float, typer.Option("--time-limit", metavar="S", help="Take the best plan so far after so many seconds.")
@@ -130,11 +162,14 @@ def plan(  # one parameter per option
       qanalysis plan rows.parquet --budget-bpw 4.5 --out plan.json
       qanalysis plan rows.json --fit-gib 8 --config config.json --context 32768 --tie vllm --pin 'lm_head=int8 channel'
       qanalysis plan sensitivity.json --objective output_kl --max-loss 0.05 --out plan.json --out plan.html
+      qanalysis plan sensitivity.json --budget-bpw 4 --model sample:digits-mlp --calib sample --out plan.json
       qanalysis plan rows.json --pool 'gpu=8GiB:layers\\.[0-9]\\.' --pool 'cpu=16GiB:.' --pool-schemes 'cpu=^gguf:'
     """
     targets = check_outputs(out)
     from qanalysis.plans.request import Request
 
+    if (model is None) != (calib is None):
+        raise ValueError("--model and --calib go together: the model runs under the plan on that data; give both")
     if not 0 < time_limit < float("inf"):
         raise ValueError(f"--time-limit {time_limit:g}: must be a number of seconds above zero")
     request = Request.read(
@@ -156,11 +191,16 @@ def plan(  # one parameter per option
         monotone=monotone_names or monotone,
         min_layer_sqnr_db=min_layer_sqnr,
         active_experts=active_experts,
+        scores=scores,
+        resamples=resamples,
         seed=seed,
     )
     tables = _read(rows)
     header = _read_header(source, tables) if source is not None else ()
     found = _plan(tables, request, header=header, seconds=time_limit)
+    if model is not None and calib is not None:
+        with running(model, weights=weights, trust_code=trust_code) as opened:
+            found = _prove(found, opened, _open_data(calib, opened, samples, length), batch)
     deliver(found, targets, as_json=as_json)
     _tell(found, stays_silent=not (targets or as_json))
 
@@ -191,6 +231,8 @@ def _plan(tables: Sequence[Table[Any]], request: Request, *, header: Sequence[Te
     with cancel_on_interrupt() as cancel, show_steps() as advance:
 
         def tell(progress: PlanProgress) -> None:
+            if progress.step == "optimum":
+                _tell_reach(progress.points)
             if advance is not None:
                 advance(progress.done, progress.total, progress.step)
 
@@ -214,6 +256,43 @@ def _plan(tables: Sequence[Table[Any]], request: Request, *, header: Sequence[Te
     return made[0]  # an error of the program's own has been shown by the thread
 
 
+def _tell_reach(points: Sequence[PointRow]) -> None:
+    """What can be reached, before the work: from the smallest plan to the best one, and how many uniform ones fit."""
+    from qanalysis.reports.terminal import print_note
+
+    ends = {point.point: point for point in points}
+    uniform = [point.within for point in points if point.point == "uniform"]
+    low, high = ends["smallest"], ends["best"]
+    print_note(
+        f"reach: {low.bits_per_weight:.4g} bits per weight, {low.bytes:,} bytes (smallest) to "
+        f"{high.bits_per_weight:.4g}, {high.bytes:,} (best); {sum(uniform)} of {len(uniform)} uniform schemes fit"
+    )
+
+
+def _open_data(calib: str, model: Runnable, samples: int | None, length: int | None) -> Calibration:
+    """The data that a model is run on."""
+    from qanalysis.models.calibration.opening import open_calibration
+
+    return open_calibration(calib, model, samples=samples, length=length)
+
+
+def _prove(found: Plan, model: Runnable, calibration: Calibration, batch: int | None) -> Plan:
+    """The plan with what a run of the model under it gave. Ctrl-C keeps what was measured until then."""
+    from dataclasses import replace
+
+    from qanalysis.plans.proof import prove_plan
+    from qanalysis.reports.terminal import show_steps
+
+    with cancel_on_interrupt() as cancel, show_steps() as advance:
+
+        def tell(progress: SensitivityProgress) -> None:
+            if advance is not None:
+                advance(progress.done, progress.total, progress.label)
+
+        forward = prove_plan(found, model, calibration, batch, on_progress=tell, cancel=cancel)
+    return replace(found, more={**found.more, "proof": {**found.more["proof"], "forward": forward}})
+
+
 def _tell(found: Plan, *, stays_silent: bool) -> None:
     """What the user should know beside the files, on standard error."""
     from qanalysis.reports.terminal import print_note
@@ -227,4 +306,9 @@ def _tell(found: Plan, *, stays_silent: bool) -> None:
     if stays_silent:
         return
     column = found.objective_column
+    active = found.constraints.get("active")
+    if active:
+        print_note(
+            f"{active['bits_per_active_weight']:.4g} bits per active weight, {active['share']} of experts at work"
+        )
     print_note(f"{found.bits_per_weight:.4g} bits per weight, {found.bytes:,} bytes, {column} {found.objective:.4g}")

@@ -11,6 +11,7 @@ from qanalysis.commands.deliver import check_outputs
 from qanalysis.commands.gating import GitHub, deliver_gated
 from qanalysis.commands.options import MISSED, AsJson, Outputs, Partial, Source, cancel_on_interrupt, stop
 from qanalysis.commands.plan_file import read_plan
+from qanalysis.comparisons.verify_row import ALLOWED_DB
 
 Maps = Annotated[
     list[str] | None,
@@ -37,7 +38,7 @@ def verify(
             help="How much lower than planned the SQNR of weights may be. Tools that round for the sake of the outputs "
             "(GPTQ, AWQ) need a few.",
         ),
-    ] = 0.5,
+    ] = ALLOWED_DB,
     name_maps: Maps = None,
     partial: Partial = False,
     github: GitHub = False,

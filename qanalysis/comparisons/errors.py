@@ -154,4 +154,6 @@ def _describe(pair: Pair) -> str:
     words: Sequence[str] = [word for word in told if word]
     if pair.heads:
         return f"rows turned in {pair.heads} heads"
-    return words[0] if words else "rows in the same order"
+    if "transposed" in pair.matched_by:
+        return "rows and columns exchanged"
+    return "their order" if words else "rows in the same order"

@@ -29,6 +29,8 @@ _GGUF = re.compile(r"blk\.[0-9]+\.|(?:token_embd|output|output_norm)\.(?:weight|
 _GGUF_BLOCK = re.compile(r"(?<=^blk\.)0(?=\.)")
 #: GGUF's tables have no names as long as this.
 _LONGEST_KNOWN = 200
+_QKV = re.compile(r"(^|\.)(?:qkv_proj|wqkv|Wqkv|W_pack|qkv|query_key_value|to_qkv|qkv_linear)(?=\.(?:weight|bias)$)")
+_QUERIES = ("wq", "q_proj", "q", "query")
 _SUFFIX = re.compile(r"(?P<joint>[._])(?P<word>weight|bias)$")
 
 
@@ -120,7 +122,7 @@ def spell(names: Sequence[str]) -> dict[str, Spelled]:
     GGUF's tables are asked once for each kind of name, whatever its block and expert.
     """
     kinds = {name: _find_kind(name) for name in names}
-    found = name_for_gguf(sorted({kind for kind, _, _ in kinds.values() if len(kind) <= _LONGEST_KNOWN}))
+    found = _ask_tables({kind for kind, _, _ in kinds.values() if len(kind) <= _LONGEST_KNOWN})
     spelled = {}
     for name, (kind, block, expert) in kinds.items():
         known = found.get(kind)
@@ -128,10 +130,22 @@ def spell(names: Sequence[str]) -> dict[str, Spelled]:
         if is_gguf_style([name]):
             key = make_key(name)
         elif known is not None:
-            text = _restore_fused(make_key(_GGUF_BLOCK.sub(block, known.name)).text, kind)
+            text = _restore_fused(make_key(_GGUF_BLOCK.sub(block, known)).text, kind)
             key = Key(text, expert)
         spelled[name] = Spelled(name, make_key(strip_prefix(name)), key)
     return spelled
+
+
+def _ask_tables(kinds: set[str]) -> dict[str, str]:
+    """What GGUF calls kinds of names; of a fused one that its tables lack, what it would be by the name of q alone."""
+    asked = {kind: [_QKV.sub(rf"\g<1>{word}", kind) for word in _QUERIES] for kind in kinds if _QKV.search(kind)}
+    known = name_for_gguf(sorted(kinds.union(*asked.values())))
+    found = {kind: known[kind].name for kind in kinds if kind in known}
+    for kind, names in asked.items():
+        alone = next((known[name].name for name in names if name in known), "")
+        if kind not in found and ".attn_q." in alone:
+            found[kind] = alone.replace(".attn_q.", ".attn_qkv.")
+    return found
 
 
 def _find_kind(name: str) -> tuple[str, str, int | None]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 
 from qanalysis.arrays import Codes
+from qanalysis.notation import quote
 from qanalysis.patterns import Pattern
 from qanalysis.plans.pins import find_matches
 from qanalysis.plans.units import Unit
@@ -28,21 +30,24 @@ def split_block(name: str) -> tuple[str, int] | None:
 
 
 def chain_units(units: Sequence[Unit], expression: str) -> tuple[tuple[int, ...], ...]:
-    """The places of units of one kind, from the first block to the last; those of two or more that an expression finds.
+    """The places of units whose tensors are of one kind, from the first block to the last, for each kind with two or
+    more among the tensors that an expression finds.
 
-    The kind of a unit is that of its first tensor.
+    Raises ValueError where there is none.
     """
-    firsts = [unit.members[0].tensor for unit in units]
-    wanted = find_matches(Pattern.parse(expression, "monotone"), firsts)
+    owners = {one.tensor.name: place for place, unit in enumerate(units) for one in unit.members}
+    tensors = [one.tensor for unit in units for one in unit.members]
     kinds = dict[str, list[tuple[int, int]]]()
-    for place, tensor in enumerate(firsts):
-        split = split_block(tensor.name) if tensor.name in wanted else None
+    for name in sorted(find_matches(Pattern.parse(expression, "monotone"), tensors)):
+        split = split_block(name)
         if split is not None:
-            kinds.setdefault(split[0], []).append((split[1], place))
-    chains = tuple(tuple(place for _block, place in sorted(found)) for found in kinds.values() if len(found) > 1)
+            kinds.setdefault(split[0], []).append((split[1], owners[name]))
+    found = [tuple(place for place, _same in groupby(at for _block, at in sorted(kind))) for kind in kinds.values()]
+    chains = tuple(chain for chain in dict.fromkeys(found) if len(chain) > 1)
     if not chains:
         raise ValueError(
-            f"monotone {expression!r}: no two tensors of one kind lie in numbered blocks, such as layers.0 and layers.1"
+            f"monotone {quote(expression)}: no two tensors of one kind lie in numbered blocks, such as layers.0 and "
+            "layers.1"
         )
     return chains
 

@@ -17,6 +17,7 @@ from qanalysis.plans.problem import Solution
 from qanalysis.plans.request import Request
 from qanalysis.plans.row import PlanRow, PointRow
 from qanalysis.plans.settling import Settled
+from qanalysis.plans.stability import Stability
 from qanalysis.plans.units import Unit
 from qanalysis.sweeps.held import TENSORS
 from qanalysis.sweeps.row import Row
@@ -31,6 +32,7 @@ def describe_plan(
     request: Request,
     solution: Solution,
     *,
+    certainty: tuple[Stability, Mapping[str, Any]] | None,
     points: Sequence[PointRow],
     front: Sequence[FrontPoint],
     settings: Mapping[str, Any],
@@ -40,7 +42,11 @@ def describe_plan(
     """The plan of a solution."""
     chosen = {one.tensor.name: at for one, at in pick(settled.units, solution.choice)}
     units = {one.tensor.name: unit for unit in settled.units for one in unit.members}
-    rows = [_describe_row(settled, one, units[one.tensor.name], chosen[one.tensor.name]) for one in settled.options]
+    stability = certainty[0] if certainty else None
+    rows = [
+        _describe_row(settled, one, units[one.tensor.name], chosen[one.tensor.name], stability)
+        for one in settled.options
+    ]
     plan = points[0]
     four = _tell_four(plan.objective, settled, plan.bits_per_weight, plan.bytes)
     more = {
@@ -51,6 +57,7 @@ def describe_plan(
         "constraints": _describe_constraints(settled, request, rows, solution),
         "candidates": {one.tensor.name: _describe_options(one) for one in settled.options},
         "proof": dict(proof),
+        **({"certainty": dict(certainty[1])} if certainty else {}),
         **{name: part for name, part in settled.candidates.more.items() if name == TENSORS},
     }
     return Plan.from_rows(
@@ -74,7 +81,7 @@ def _tell_four(objective: float, settled: Settled, bits_per_weight: float, size:
     }
 
 
-def _describe_row(settled: Settled, every: Options, unit: Unit, at: int) -> PlanRow:
+def _describe_row(settled: Settled, every: Options, unit: Unit, at: int, stability: Stability | None) -> PlanRow:
     """The row of a tensor; `every` are all its candidates, `at` is the place of its scheme in the unit's."""
     rows, tensor, scheme = settled.candidates.rows, every.tensor, unit.schemes[at]
     place = every.schemes.index(scheme)
@@ -82,6 +89,8 @@ def _describe_row(settled: Settled, every: Options, unit: Unit, at: int) -> Plan
     sqnr_db, relative_l2 = (
         float(rows.column(f"{prefix}{name}")[every.places[place]]) for name in ("sqnr_db", "relative_l2")
     )
+    low, high = stability.costs.get(tensor.name, (None, None)) if stability else (None, None)
+    kept = stability.kept.get(tensor.name) if stability else None
     return PlanRow(
         tensor=tensor.name,
         layer=tensor.layer,
@@ -95,6 +104,9 @@ def _describe_row(settled: Settled, every: Options, unit: Unit, at: int) -> Plan
         cost=float(every.costs[place]),
         sqnr_db=None if math.isnan(sqnr_db) else sqnr_db,
         relative_l2=None if math.isnan(relative_l2) else relative_l2,
+        cost_low=low,
+        cost_high=high,
+        stability=kept.share if kept else None,
         options=len(every.schemes),
         group=unit.name,
         pool=settled.places.get(tensor.name, ""),
@@ -119,11 +131,16 @@ def _describe_options(one: Options) -> dict[str, list[Any]]:
     }
 
 
+def count_points(settled: Settled) -> int:
+    """How many points of the front a document holds at most."""
+    return max(MOST_PLACES // max(len(settled.options), 1), _LEAST_POINTS)
+
+
 def describe_front(settled: Settled, front: Sequence[FrontPoint]) -> list[dict[str, Any]]:
     """Points as a document holds them, ascending in size; of very many an even share, both ends among them."""
     if not front:
         return []
-    most = max(MOST_PLACES // max(len(settled.options), 1), _LEAST_POINTS)
+    most = count_points(settled)
     shown = np.unique(np.linspace(0, len(front) - 1, min(most, len(front))).round().astype(int))
     points = [front[at] for at in shown]
     choices = np.array([point.choice for point in points], np.int64).reshape(len(points), len(settled.units))

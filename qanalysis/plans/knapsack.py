@@ -59,7 +59,7 @@ def solve_knapsack(costs: Doubles, sizes: Doubles, most: float, *, seconds: floa
         core = _Core(costs, sizes, most, choice, steps.rates[count], priced)
         choice, proven = core.decide(width, ends)
         bound, cost = max(bound, proven), _total(costs, choice)
-        if cost - bound <= max(core.resolution, CLOSE * abs(cost)) or time.perf_counter() > ends:
+        if cost - bound <= core.close or time.perf_counter() > ends:
             break
     return Found(choice, min(bound, _total(costs, choice)), float(steps.rates[count]))
 
@@ -109,6 +109,7 @@ class _Core:
         every = np.arange(len(choice))
         self.least = _total(costs, choice)
         self.resolution = RESOLUTION * float(np.abs(costs[every, choice]).sum())
+        self.close = max(self.resolution, CLOSE * abs(self.least))
         with np.errstate(invalid="ignore"):
             priced = costs + rate * sizes
         reduced = np.where(np.isfinite(priced), priced - priced.min(axis=1, keepdims=True), np.inf)
@@ -151,7 +152,7 @@ class _Core:
                 places = np.sort(places[order[:width]])
             trail.append((places // len(options), options[places % len(options)]))
             size, cost = size[places], cost[places]
-            if not len(places) or self.least - self.bound <= self.resolution:
+            if not len(places) or self.least - self.bound <= self.close:
                 break
         return self.choice, max(self.bound, min(lost, self.least))
 

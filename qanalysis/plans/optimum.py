@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +11,8 @@ from qanalysis.arrays import Codes, Doubles
 from qanalysis.plans.limits import Bound
 from qanalysis.plans.planner import solve
 from qanalysis.plans.problem import InfeasibleError, Limit, Problem, Solution
+from qanalysis.plans.smallest import find_smallest
 from qanalysis.plans.units import Figures
-
-_TIES_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,34 +61,18 @@ def find_optimum(
     *,
     smallest: bool,
     seconds: float,
-    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Problem, Solution]:
     """What was solved, and the choice of least cost within the bounds, or of fewest bits (`smallest`), ties broken by
     the cost.
 
     Raises InfeasibleError with the nearest feasible budget where there is none.
     """
-    started = clock()
     problem = structure.state(figures.counted if smallest else figures.costs, [bound.limit for bound in bounds])
     try:
-        found = solve(problem, seconds=seconds)
+        found = find_smallest(problem, figures.costs, seconds=seconds) if smallest else solve(problem, seconds=seconds)
     except InfeasibleError as error:
         raise _explain(error, bounds) from None
-    left = seconds - (clock() - started)
-    if smallest and found.is_proven and left > 0:
-        found = _break_ties(found, problem, figures.costs, min(left, _TIES_S))
     return problem, found
-
-
-def _break_ties(found: Solution, problem: Problem, costs: tuple[Doubles, ...], seconds: float) -> Solution:
-    """Of the choices that are as small the one of least cost, where that is found in time."""
-    same = problem.minimise(costs, [*problem.limits, Limit("bits", problem.costs, found.cost)])
-    try:
-        second = solve(same, seconds=seconds)
-    except InfeasibleError:
-        return found
-    is_better = same.keeps_limits(second.choice) and same.total(second.choice) < same.total(found.choice)
-    return Solution(second.choice if is_better else found.choice, found.cost, found.bound, found.is_proven)
 
 
 def _explain(error: InfeasibleError, bounds: Sequence[Bound]) -> InfeasibleError:

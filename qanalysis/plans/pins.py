@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Self
 
 from qanalysis.notation import quote
 from qanalysis.patterns import Pattern
-from qanalysis.plans.candidates import Options
+from qanalysis.plans.candidates import Candidates, Options
 from qanalysis.plans.tensors import PlanTensor
 from qanalysis.quantizers.scheme import Scheme
 
@@ -91,14 +92,17 @@ def find_matches(pattern: Pattern, tensors: Iterable[PlanTensor]) -> set[str]:
 
 
 def keep_pinned(
-    options: Sequence[Options], pins: Sequence[Pin], excluded: Sequence[PlanTensor]
+    options: Sequence[Options],
+    pins: Sequence[Pin],
+    excluded: Sequence[PlanTensor] = (),
+    decided: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[tuple[Options, ...], dict[str, str]]:
     """The candidates with those of pinned tensors cut down to one, and the scheme of each pinned tensor.
 
-    Raises ValueError for a pin that finds no planned tensor, for two schemes on one tensor, for a pin on an excluded
-    one, and for a scheme that is no candidate.
+    `decided` are schemes by name that a file decides; a pin goes before it. Raises ValueError for a pin that finds no
+    planned tensor, for two schemes on one tensor, for a pin on an excluded one, and for a scheme that is no candidate.
     """
-    pinned, by = dict[str, str](), dict[str, Pin]()
+    by = dict[str, Pin]()
     for pin in pins:
         found = find_matches(pin.pattern, [one.tensor for one in options])
         out = find_matches(pin.pattern, excluded)
@@ -115,16 +119,22 @@ def keep_pinned(
                     f"pins contradict each other: {quote(name)} is pinned to {first.scheme} by {quote(str(first))} "
                     f"and to {pin.scheme} by {quote(str(pin))}; take one of them back"
                 )
-            pinned[name] = pin.scheme
-    kept = tuple(_keep_one(one, by[one.tensor.name]) if one.tensor.name in by else one for one in options)
+    own = {one.tensor.name for one in options}
+    pinned = {name: scheme for name, scheme in decided.items() if name in own}
+    pinned |= {name: pin.scheme for name, pin in by.items()}
+    kept = tuple(
+        _keep_one(one, pinned[one.tensor.name], by.get(one.tensor.name)) if one.tensor.name in pinned else one
+        for one in options
+    )
     return kept, pinned
 
 
-def _keep_one(options: Options, pin: Pin) -> Options:
-    if pin.scheme in options.schemes:
-        return options.take([options.schemes.index(pin.scheme)])
+def _keep_one(options: Options, scheme: str, pin: Pin | None) -> Options:
+    if scheme in options.schemes:
+        return options.take([options.schemes.index(scheme)])
+    who = f"pin {quote(str(pin))}" if pin is not None else f"{scheme} by the file of scores"
     raise ValueError(
-        f"pin {quote(str(pin))}: {quote(options.tensor.name)} has no ok row under {pin.scheme}; it has "
+        f"{who}: {quote(options.tensor.name)} has no ok row under {scheme}; it has "
         f"{name_schemes(options.schemes)}; pin one of these, or make a row of that scheme too"
     )
 
@@ -140,15 +150,15 @@ def name_schemes(schemes: Sequence[str]) -> str:
 
 
 def leave_out(
-    options: Sequence[Options], lacking: Sequence[PlanTensor], others: Sequence[PlanTensor], exclude: Sequence[str]
+    candidates: Candidates, exclude: Sequence[str], names: Iterable[str] = ()
 ) -> tuple[tuple[Options, ...], tuple[PlanTensor, ...]]:
-    """The candidates of what is not excluded, and the tensors that are, which stay float.
+    """The candidates of what is not excluded, by expressions or by `names`, and the tensors that are, which stay float.
 
-    `lacking` have rows and no figure of the objective, `others` no ok rows. Raises ValueError for an expression that
-    finds nothing at all, and where nothing is left.
+    Raises ValueError for an expression that finds nothing at all, and where nothing is left.
     """
-    tensors = [*(one.tensor for one in options), *lacking]
-    out = set[str]()
+    options, others = candidates.options, candidates.others
+    tensors = [*(one.tensor for one in options), *candidates.lacking]
+    out = set(names)
     for expression in exclude:
         pattern = Pattern.parse(expression, "exclude")
         found = find_matches(pattern, tensors)
@@ -157,5 +167,6 @@ def leave_out(
         out |= found
     kept = tuple(one for one in options if one.tensor.name not in out)
     if not kept:
-        raise ValueError(f"exclude {quote(', '.join(exclude))}: leaves no tensor to plan; exclude less")
+        told = ", ".join(exclude) or "by the file of scores"
+        raise ValueError(f"exclude {quote(told)}: leaves no tensor to plan; exclude less")
     return kept, tuple(one for one in tensors if one.name in out)

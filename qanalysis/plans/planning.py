@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,22 +15,28 @@ import numpy as np
 
 from qanalysis.arrays import Codes
 from qanalysis.checkpoints.source import TensorInfo
-from qanalysis.plans.describing import describe_plan
+from qanalysis.plans.certainty import judge_plan
+from qanalysis.plans.describing import count_points, describe_plan
 from qanalysis.plans.front import FrontPoint, trace_front
 from qanalysis.plans.optimum import Structure, find_ends, find_optimum
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.points import describe_point, list_points, pick
 from qanalysis.plans.pools import PoolTexts
-from qanalysis.plans.problem import Solution
+from qanalysis.plans.problem import Problem, Solution
 from qanalysis.plans.request import Request
 from qanalysis.plans.row import PointRow
 from qanalysis.plans.settling import Settled, find_structure, settle
+from qanalysis.plans.stability import Stability
 from qanalysis.results.table import Table
+
+#: Optima that are worked out for the front, and the most seconds that each may take.
+_EXACT, _EXACT_S = 12, 1.0
+_FEW, _QUICK_OPTIONS = 2, 2000
 
 
 @dataclass(frozen=True, slots=True)
 class PlanProgress:
-    """What is at work: reach, optimum, front; `points` are what can be reached, once that is known."""
+    """What is at work: reach, optimum, front, stability; `points` are what can be reached, once that is known."""
 
     step: str
     done: int
@@ -58,6 +65,8 @@ def plan_bits(
     monotone: bool | str = False,
     min_layer_sqnr_db: float | None = None,
     active_experts: str | Fraction | None = None,
+    scores: str | os.PathLike[str] | None = None,
+    resamples: int | None = None,
     header: Iterable[TensorInfo] = (),
     seed: int = 0,
     seconds: float = 60.0,
@@ -86,6 +95,9 @@ def plan_bits(
         alike but for the number of the block); or an expression of those for which that holds.
     min_layer_sqnr_db : the least SQNR of each tensor.
     active_experts : "K/N", or "config": bits per weight then count an expert with the share K/N.
+    scores : a file of another tool: an imatrix, mlx sensitivities, an EXL3 measurement, a calibration csv, whose scores
+        weigh the candidates; or a ModelOpt result, whose choices are pins.
+    resamples, seed : how many plans are made from scores that are drawn anew, where rows tell their chance.
     header : the tensors of the source, where rows come from files that do not hold them.
     seconds : after which the best plan so far is taken, with the bound of what could be gained.
     front : whether the plans of other sizes are worked out too. cancel : once set, what comes after the optimum is left
@@ -113,6 +125,8 @@ def plan_bits(
         monotone=monotone,
         min_layer_sqnr_db=min_layer_sqnr_db,
         active_experts=active_experts,
+        scores=scores,
+        resamples=resamples,
         seed=seed,
     )
     tables = (rows,) if isinstance(rows, Table) else tuple(rows)
@@ -136,19 +150,22 @@ def plan_request(
     tell = on_progress or (lambda _progress: None)
     settled = settle(tables, request, header)
     structure = find_structure(settled.units, request)
-    tell(PlanProgress("reach", 0, 3))
+    tell(PlanProgress("reach", 0, 4))
     points = measure_reach(settled, structure)
-    tell(PlanProgress("optimum", 1, 3, tuple(points)))
+    tell(PlanProgress("optimum", 1, 4, tuple(points)))
     smallest = request.budget is not None and request.budget.is_quality
-    _problem, solution = find_optimum(settled.figures, settled.bounds, structure, smallest=smallest, seconds=seconds)
-    tell(PlanProgress("front", 2, 3, tuple(points)))
-    traced = _trace(settled, structure, solution) if front and not (cancel and cancel.is_set()) else ()
+    problem, solution = find_optimum(settled.figures, settled.bounds, structure, smallest=smallest, seconds=seconds)
+    tell(PlanProgress("front", 2, 4, tuple(points)))
+    traced = _trace(settled, structure, solution) if front and not _is_set(cancel) else ()
+    tell(PlanProgress("stability", 3, 4, tuple(points)))
+    certainty = None if _is_set(cancel) else _judge(settled, request, problem, solution)
     kept = sum(settled.kept.values())
     plan = describe_point("plan", pick(settled.units, solution.choice), kept, within=True)
     return describe_plan(
         settled,
         request,
         solution,
+        certainty=certainty,
         points=[plan, *points],
         front=traced,
         settings={**request.to_dict(), "rows": _describe_rows(tables)},
@@ -173,7 +190,11 @@ def _trace(settled: Settled, structure: Structure, solution: Solution) -> list[F
     """Plans of other sizes, and the plan itself among them."""
     figures = settled.figures
     problem = structure.state(figures.costs)
-    points = list(trace_front(problem, figures.counted))
+    most = count_points(settled)
+    # Formats and chains make an optimum of hundreds of layers a matter of seconds instead of milliseconds.
+    is_quick = structure.is_free or sum(map(len, figures.costs)) <= _QUICK_OPTIONS
+    exact = _EXACT if is_quick else _FEW
+    points = list(trace_front(problem, figures.counted, exact=exact, points=most, seconds=_EXACT_S))
     own = FrontPoint(
         "exact" if solution.is_proven else "greedy",
         solution.choice,
@@ -183,6 +204,20 @@ def _trace(settled: Settled, structure: Structure, solution: Solution) -> list[F
     if not any(np.array_equal(point.choice, own.choice) for point in points):
         points.append(own)
     return sorted(points, key=lambda point: (point.size, -point.cost))
+
+
+def _is_set(cancel: threading.Event | None) -> bool:
+    return cancel is not None and cancel.is_set()
+
+
+def _judge(
+    settled: Settled, request: Request, problem: Problem, solution: Solution
+) -> tuple[Stability, dict[str, Any]]:
+    """How sure the plan is of its scores."""
+    candidates = replace(settled.candidates, options=settled.options)
+    return judge_plan(
+        candidates, settled.units, problem, solution.choice, resamples=request.resamples, seed=request.seed
+    )
 
 
 def _describe_rows(tables: Sequence[Table[Any]]) -> Any:

@@ -15,10 +15,11 @@ from qanalysis.plans.key_value_cache import DEFAULT_DTYPE, KeyValueCache, measur
 from qanalysis.plans.model_config import ModelConfig
 from qanalysis.plans.pins import Pin, read_pins
 from qanalysis.plans.pools import Pool, read_pools
+from qanalysis.plans.stability import RESAMPLES
 from qanalysis.results.document import without_infinity
 
 _NUMBERS = ("budget_bpw", "budget_bytes", "fit_gib", "min_sqnr_db", "max_loss")
-_PLAIN = ("objective", "most_formats", "min_layer_sqnr_db", "context", "kv_dtype", "seed")
+_PLAIN = ("objective", "most_formats", "min_layer_sqnr_db", "context", "kv_dtype", "resamples", "seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class Request:
 
     `budget` is None where pools have theirs. `monotone` is the expression of the tensors whose bits do not fall with
     depth, empty for none. `active` is the share of experts that work on a token, None where all weights count alike.
+    `scores` is a file of another tool, `resamples` how many plans are made from scores that are drawn anew.
     """
 
     asked: Mapping[str, Any]
@@ -40,6 +42,9 @@ class Request:
     min_layer_sqnr_db: float | None = None
     active: Fraction | None = None
     cache: KeyValueCache | None = None
+    scores: Path | None = None
+    resamples: int = RESAMPLES
+    seed: int = 0
 
     @classmethod
     def read(cls, **asked: Any) -> Self:
@@ -55,11 +60,14 @@ class Request:
             exclude=_list_texts(given.get("exclude")),
             ties=_list_texts(given.get("tie")),
             pools=pools,
-            most_formats=_read_count(given.get("most_formats")),
+            most_formats=_read_count(given.get("most_formats"), "most formats"),
             monotone=_read_monotone(given.get("monotone")),
             min_layer_sqnr_db=_read_floor(given.get("min_layer_sqnr_db")),
             active=None if "active_experts" not in given else read_share(given["active_experts"], config),
             cache=_read_cache(budget, config, given),
+            scores=None if "scores" not in given else Path(given["scores"]),
+            resamples=_read_count(given.get("resamples"), "resamples") or RESAMPLES,
+            seed=_read_seed(given.get("seed", 0)),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,6 +76,7 @@ class Request:
         if "config" in self.asked:
             config = self.asked["config"]
             told["config"] = "config.json" if isinstance(config, Mapping) else Path(config).name
+        told |= {} if self.scores is None else {"scores": self.scores.name}
         lists = {
             "pin": [str(pin) for pin in self.pins],
             "exclude": list(self.exclude),
@@ -91,10 +100,16 @@ def _list_texts(texts: str | Iterable[str] | None) -> tuple[str, ...]:
     return () if texts is None else (texts,) if isinstance(texts, str) else tuple(texts)
 
 
-def _read_count(count: Any) -> int | None:
+def _read_count(count: Any, what: str) -> int | None:
     if count is None or (type(count) is int and count >= 1):
         return count
-    raise ValueError(f"most formats {quote(count)}: must be a whole number of formats, 1 or more")
+    raise ValueError(f"{what} {quote(count)}: must be a whole number, 1 or more")
+
+
+def _read_seed(seed: Any) -> int:
+    if type(seed) is int and 0 <= seed < 1 << 63:
+        return seed
+    raise ValueError(f"seed {quote(seed)}: must be a whole number, 0 or more")
 
 
 def _read_monotone(monotone: Any) -> str:

@@ -19,6 +19,8 @@ from qanalysis.plans.optimum import Structure
 from qanalysis.plans.pins import keep_pinned, leave_out
 from qanalysis.plans.pools import assign_pools, keep_pool_schemes
 from qanalysis.plans.request import Request
+from qanalysis.plans.scores.catalogue import holds_pins, read_pins, read_scores
+from qanalysis.plans.scores.modelopt import Pins
 from qanalysis.plans.tensors import PlanTensor
 from qanalysis.plans.ties import Group, tie_tensors
 from qanalysis.plans.units import Figures, Unit, join_units
@@ -51,14 +53,14 @@ def settle(tables: Sequence[Table[Any]], request: Request, header: Iterable[Tens
     """The units of some rows under what was asked. Raises ValueError for what does not go together."""
     listed = list(header)
     objective = request.asked.get("objective") or _choose_objective(tables, request)
-    candidates = gather_candidates(tables, objective=objective, header=listed)
-    options, excluded = leave_out(candidates.options, candidates.lacking, candidates.others, request.exclude)
+    candidates, decided = _read_scores(gather_candidates(tables, objective=objective, header=listed), request)
+    options, excluded = leave_out(candidates, request.exclude, decided.excluded if decided else ())
     _check_lacking(candidates, excluded)
     tensors = [*(one.tensor for one in options), *candidates.others, *excluded]
     places = assign_pools(tensors, request.pools)
     allowed = keep_floor(options, candidates, request.min_layer_sqnr_db)
     allowed = keep_pool_schemes(allowed, request.pools, places, alone=request.budget is None)
-    allowed, pinned = keep_pinned(allowed, request.pins, excluded)
+    allowed, pinned = keep_pinned(allowed, request.pins, excluded, decided.schemes if decided else {})
     groups = _tie(request, [one.tensor for one in options], excluded)
     units = join_units(allowed, groups, pinned)
     shares = _share_experts(options, request)
@@ -70,6 +72,7 @@ def settle(tables: Sequence[Table[Any]], request: Request, header: Iterable[Tens
         text = candidates.objective.text
         bounds.insert(0, bound_budget(request.budget, figures, kept=sum(kept.values()), cache=cache, objective=text))
     notes = _list_notes(tables, candidates, request, groups, is_header_known=bool(listed))
+    notes += decided.notes if decided else ()
     return Settled(candidates, options, units, figures, kept, places, pinned, bounds, notes)
 
 
@@ -80,6 +83,15 @@ def _choose_objective(tables: Sequence[Table[Any]], request: Request) -> str | N
     if first is None or not is_loss or first.row_type is not SensitivityRow:
         return None
     return _LOSS if np.isfinite(first.column(_LOSS)).any() else None
+
+
+def _read_scores(candidates: Candidates, request: Request) -> tuple[Candidates, Pins | None]:
+    """The candidates weighed by the scores of a file, and the pins of one that holds choices."""
+    if request.scores is None:
+        return candidates, None
+    if holds_pins(request.scores):
+        return candidates, read_pins(request.scores, candidates)
+    return read_scores(request.scores, candidates), None
 
 
 def _check_lacking(candidates: Candidates, excluded: Sequence[PlanTensor]) -> None:
@@ -143,7 +155,7 @@ def _share_experts(options: Sequence[Options], request: Request) -> dict[str, fl
 
 def find_structure(units: Sequence[Unit], request: Request) -> Structure:
     """The rules that hold whatever the size of a plan."""
-    words = {scheme: str(Scheme.parse(scheme).format) for unit in units for scheme in unit.schemes}
+    words = {scheme: str(Scheme.parse(scheme).format) for scheme in {one for unit in units for one in unit.schemes}}
     numbers = {word: number for number, word in enumerate(dict.fromkeys(words.values()))}
     return Structure(
         formats=tuple(np.array([numbers[words[scheme]] for scheme in unit.schemes], np.int64) for unit in units),

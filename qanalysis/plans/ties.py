@@ -139,12 +139,11 @@ class _Joined:
 
     def join(self, called: str, members: Sequence[str]) -> None:
         first = self._root(members[0])
-        known = self._called.get(first, called)
         for member in members[1:]:
             root = self._root(member)
-            known = self._called.pop(root, known) if root != first else known
+            known = self._called.pop(root, "") if root != first else ""
+            self._called.setdefault(first, known or called)
             self._roots[root] = first
-        self._called[first] = known
 
     def list_groups(self) -> tuple[Group, ...]:
         members = dict[str, list[str]]()

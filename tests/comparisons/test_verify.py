@@ -21,6 +21,7 @@ from qanalysis.plans.plan import Plan
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.kinds import outline
 from qanalysis.results.table import Table
+from qanalysis.sweeps.sweep import sweep
 from tests.comparisons.quantized_files import (
     DOWN,
     EMBEDDING,
@@ -297,6 +298,40 @@ def test_names_may_be_mapped() -> None:
 def test_layouts_of_other_tools_are_read_as_schemes(stored: str, scheme: str, words: list[str]) -> None:
     info = TensorInfo("w", (64, 256), "int32", 1, stored=stored)
     assert [word for word, _ in find_type_faults(Scheme.parse(scheme), Part(info))] == words
+
+
+_EVERY = [
+    *(f"int{bits} {words}" for bits in (2, 3, 4, 8) for words in ("group=32", "sym-full channel", "asym group=64")),
+    *("int5 tensor", "int6 block=8x16", "int7 sym-noclip group=48", "int4 channel scale=float16"),
+    *("binary channel", "ternary group=32", "nf4 group=64", "nf4 group=64 scale=double", "fp4_e2m1 channel"),
+    *("fp6_e2m3 channel", "fp8_e4m3 channel", "fp8_e5m2 tensor", "mxfp4", "mxfp8_e4m3", "nvfp4", "gguf:q4_0"),
+]  # fmt: skip
+
+
+def _find_fact(text: str) -> tuple[Any, ...]:
+    """What types can tell apart: the format, the blocks on this shape, zero points."""
+    scheme = Scheme.parse(text)
+    layout = scheme.lay_out((32, 128))
+    signed = scheme.symmetry.signed if scheme.format.is_integer else None
+    return str(scheme.format), layout.block_rows, layout.block_columns, signed
+
+
+def test_every_scheme_is_itself_in_a_file_and_no_other(tmp_path: Path) -> None:
+    values = np.random.default_rng(2).normal(size=(32, 128)).astype(np.float32)
+    schemes = {f"w{place}": text for place, text in enumerate(_EVERY)}
+    path = write_own(tmp_path / "m.safetensors", dict.fromkeys(schemes, values), PLAN, schemes)
+    sizes = {str(row.scheme): row.size_bytes for row in sweep({"w": values}, _EVERY)}
+    with open_checkpoint(path) as file:
+        parts = {info.name: Part(info) for info in file.tensors}
+    for name, text in schemes.items():
+        scheme = Scheme.parse(text)
+        assert list(find_type_faults(scheme, parts[name])) == []
+        assert list(find_size_fault(scheme, parts[name], planned=sizes[str(scheme)])) == []
+        for other, part in parts.items():
+            if schemes[other].startswith("gguf:") and scheme.format.is_integer:
+                continue  # its blocks are groups of integers, and pass for such
+            differs = _find_fact(text) != _find_fact(schemes[other])
+            assert bool(list(find_type_faults(scheme, part))) is differs, (text, schemes[other])
 
 
 @pytest.mark.parametrize(
