@@ -15,6 +15,7 @@ from qanalysis.comparisons.errors import Tally, measure_pair, settle_order
 from qanalysis.comparisons.maps import parse_maps
 from qanalysis.comparisons.matching import match_tensors
 from qanalysis.comparisons.pair import Pair
+from qanalysis.comparisons.pooled import Pool
 from qanalysis.comparisons.reading import Side
 from qanalysis.comparisons.remarks import tell_gap, tell_relation
 from qanalysis.comparisons.row import ComparisonRow
@@ -24,7 +25,6 @@ from qanalysis.notation import quote
 from qanalysis.patterns import Pattern
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
-from qanalysis.sums import ErrorStats
 
 #: The part of a document with what was compared in all.
 POOLED = "pooled"
@@ -58,7 +58,7 @@ def compare(
     Names find each other as `match_tensors` says; `maps` are its expressions, or texts "REGEX=REPLACEMENT". `include`
     and `exclude` are expressions searched in both names of a pair. With `structure_only` no value is read. Values are
     read a block at a time where a source can give slices; elements that are not finite in either are left out and
-    counted in `reason`. `more["pooled"]` of the result has the SQNR over all that was compared.
+    counted in `reason`. `more["pooled"]` of the result has the SQNR over the weights that differ (`Pool`).
 
     `on_progress` is called before each tensor; setting `cancel` ends the work before the next one, with `complete`
     false and the rest of the rows without figures. Raises ValueError where no tensor of A is one of B, for a map or an
@@ -98,7 +98,7 @@ def compare(
         },
         complete=work.complete,
         coverage=[*_cover(rows, left), *_note(first, "A"), *_note(second, "B")],
-        more={POOLED: work.describe_pool()} if not structure_only else {},
+        more={POOLED: work.pool.describe()} if not structure_only else {},
     )  # fmt: skip
 
 
@@ -116,7 +116,7 @@ class _Work:
         self.structure, self.complete = Structure(), True
         self._a, self._b, self._pairs = Side(a), Side(b), pairs
         self._on_progress, self._cancel = on_progress, cancel
-        self._pool, self._tensors = ErrorStats(), 0
+        self.pool = Pool()
 
     def measure(self) -> list[ComparisonRow]:
         """The rows of all pairs, with figures where they fit."""
@@ -141,21 +141,9 @@ class _Work:
             tally = measure_pair(settled, self._a, self._b)
         except CheckpointError as error:
             return replace(self.structure.describe(pair, str(error)), status="dtype")
-        self._pool += tally.stats
-        self._tensors += 1
-        return _fill(self.structure.describe(settled, told), settled, tally)
-
-    def describe_pool(self) -> dict[str, Any]:
-        """What was compared in all: tensors, values, and the SQNR over their summed powers."""
-        stats = self._pool
-        sqnr = stats.sqnr_db if stats.sum_e2 else None
-        return {
-            "tensors": self._tensors,
-            "values": int(stats.count),
-            "sqnr_db": sqnr,
-            "relative_l2": stats.relative_l2,
-            "max_abs_error": stats.max_abs_error,
-        }
+        row = self.structure.describe(settled, told)
+        self.pool.add(row.role, tally.stats)
+        return _fill(row, settled, tally)
 
 
 def _fill(row: ComparisonRow, pair: Pair, tally: Tally) -> ComparisonRow:

@@ -123,14 +123,14 @@ def settle_order(pair: Pair, a: Side, b: Side) -> tuple[Pair, str]:
     if len(tried) < 2:
         return replace(pair if not tried else tried[0], others=()), ""
     energy, signal = _try(tried[0], a, b)
-    if energy < _SURELY * signal:
+    if energy < _SURELY * signal and not any(one.is_changed for one in tried):
         return replace(tried[0], others=()), ""
     energies = [energy, *(_try(one, a, b)[0] for one in tried[1:])]
     best = int(np.argmin(energies))
     if energies[best] >= _CLEARLY_LESS * energies[0]:
         return replace(tried[0], others=()), ""
     found = replace(tried[best], others=())
-    return found, f"{_describe(found)}, as found by trial"
+    return found, f"{_describe(found)}found by trial"
 
 
 def _try(pair: Pair, a: Side, b: Side) -> tuple[float, float]:
@@ -152,6 +152,8 @@ def _try(pair: Pair, a: Side, b: Side) -> tuple[float, float]:
 def _describe(pair: Pair) -> str:
     told = [part.rows.told for part in (pair.a, pair.b) if part is not None and part.rows is not None]
     words: Sequence[str] = [word for word in told if word]
+    if pair.is_changed:
+        return ""  # the row says what is compared
     if pair.heads:
-        return f"rows turned in {pair.heads} heads"
-    return words[0] if words else "rows in the same order"
+        return f"rows turned in {pair.heads} heads, as "
+    return f"{words[0] if words else 'rows in the same order'}, as "

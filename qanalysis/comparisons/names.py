@@ -25,8 +25,8 @@ _OUTER = frozenset(
 )  # fmt: skip
 _EXPERT = re.compile(r"(?<=\bexperts)\.([0-9]{1,4})(?=\.)")
 _BLOCK = re.compile(r"(?<=\.)[0-9]{1,4}(?=\.)|^[0-9]{1,4}(?=\.)")
-_GGUF = re.compile(r"blk\.[0-9]+\.|(?:token_embd|output|output_norm)\.(?:weight|bias)$")
-_GGUF_BLOCK = re.compile(r"(?<=^blk\.)0(?=\.)")
+_GGUF = re.compile(r"(?:(?:enc|dec|v|a)\.)?blk\.[0-9]+\.|(?:token_embd|output|output_norm)\.(?:weight|bias)$")
+_GGUF_BLOCK = re.compile(r"(?<=\bblk\.)0(?=\.)")
 #: GGUF's tables have no names as long as this.
 _LONGEST_KNOWN = 200
 _SUFFIX = re.compile(r"(?P<joint>[._])(?P<word>weight|bias)$")
@@ -114,13 +114,14 @@ def name_module(node: str) -> str:
     return ".".join(parts)
 
 
-def spell(names: Sequence[str]) -> dict[str, Spelled]:
-    """Each name in the spellings by which it may be found in another source.
+def spell(names: Sequence[str], known: Iterable[str] = ()) -> dict[str, Spelled]:
+    """Each name in the spellings by which it may be found in another source, which has the names `known`.
 
     GGUF's tables are asked once for each kind of name, whatever its block and expert.
     """
     kinds = {name: _find_kind(name) for name in names}
-    found = name_for_gguf(sorted({kind for kind, _, _ in kinds.values() if len(kind) <= _LONGEST_KNOWN}))
+    there = [name for name in known if is_gguf_style([name])]
+    found = name_for_gguf(sorted({kind for kind, _, _ in kinds.values() if len(kind) <= _LONGEST_KNOWN}), there)
     spelled = {}
     for name, (kind, block, expert) in kinds.items():
         known = found.get(kind)

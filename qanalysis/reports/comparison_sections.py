@@ -56,7 +56,7 @@ def tell_answer(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> s
     parts = [f"{both:,} of {sum(counts.values()):,} tensors matched"]
     words = {"only-a": "only in A", "only-b": "only in B", "shape": "of other shapes", "dtype": "without real numbers"}
     parts += [f"{counts[status]:,} {word}" for status, word in words.items() if counts[status]]
-    parts += [f"{len(apart):,} scales of quantizers aside"] if apart else []
+    parts += [f"{len(apart):,} scale{'s' * (len(apart) > 1)} of quantizers aside"] if apart else []
     told = [", ".join(parts)]
     measured = _list_ranked(rows)
     if table.settings.get(_STRUCTURE_ONLY):
@@ -67,11 +67,21 @@ def tell_answer(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> s
         told.append(f"every value of the {len(measured):,} compared is the same")
     else:
         pooled = _find_pooled(table)
-        same = sum(row.max_abs_error == 0 for row in measured)
-        among = f", of which {same:,} are the same value by value" if same else ""
-        told += [] if pooled is None else [f"{decibels(pooled)} pooled over {len(measured):,}{among}"]
+        told += [] if pooled is None else [f"{decibels(pooled)} pooled over {_tell_pool(table)}"]
         told.append(f"worst: {_tell_worst(measured[0])}")
     return f"{'; '.join(told)}."
+
+
+def _tell_pool(table: Table[ComparisonRow]) -> str:
+    """What the pooled figure is over, and how many tensors stay out of it, most because nothing in them differs."""
+    told = table.more["pooled"]
+    count, same = told.get("pooled", told["tensors"]), told.get("same", 0)
+    others = told["tensors"] - same - count
+    word = "weight" if told.get("over") == "weights" else "tensor"
+    parts = [f"{count:,} {word}s that differ" if count != 1 else f"the one {word} that differs"]
+    parts += [f"{others:,} other{'s' * (others > 1)} differ{'s' * (others == 1)}"] if others > 0 else []
+    parts += [f"{same:,} {'are' if same > 1 else 'is'} the same value by value"] if same else []
+    return ", ".join(parts)
 
 
 def _tell_worst(row: ComparisonRow) -> str:

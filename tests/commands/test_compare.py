@@ -52,7 +52,7 @@ def test_a_tuned_model_against_its_base_says_what_was_matched_and_which_tensor_c
     assert lines[0] == "A a.safetensors, B b.safetensors"
     assert lines[1].startswith("3 of 5 tensors matched, 1 only in A, 1 only in B; ")
     assert "worst: model.layers.0.fc.weight, " in lines[1]
-    assert "pooled over 3, of which 2 are the same value by value; " in lines[1]
+    assert "pooled over the one weight that differs, 2 are the same value by value; " in lines[1]
     for heading in ("Tensors that differ most", "Not compared, and other names", "Who kept what", "Coverage"):
         assert heading in lines
     assert "e = b − a" in lines[-1]
