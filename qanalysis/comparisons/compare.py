@@ -25,6 +25,7 @@ from qanalysis.notation import quote
 from qanalysis.patterns import Pattern
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
+from qanalysis.sums import ErrorStats
 
 #: The part of a document with what was compared in all.
 POOLED = "pooled"
@@ -142,14 +143,17 @@ class _Work:
         except CheckpointError as error:
             return replace(self.structure.describe(pair, str(error)), status="dtype")
         row = self.structure.describe(settled, told)
-        self.pool.add(row.role, tally.stats)
+        self.pool.add(row.role, tally)
         return _fill(row, settled, tally)
 
 
 def _fill(row: ComparisonRow, pair: Pair, tally: Tally) -> ComparisonRow:
     """The row with its figures, what theory predicts, and what there is to say of both."""
     stats = tally.stats
-    exact = bool(stats.count) and not stats.max_abs_e
+    same = bool(stats.count) and not stats.max_abs_e
+    exact = same and not tally.non_finite_apart
+    if same and not exact:  # what is not finite in one alone is no error that has a size
+        stats = ErrorStats()
     sqnr = math.inf if exact else stats.sqnr_db
     info = pair.b.info if pair.b is not None else None
     theory = gap = None
@@ -158,7 +162,9 @@ def _fill(row: ComparisonRow, pair: Pair, tally: Tally) -> ComparisonRow:
         gap = tell_gap(sqnr, theory, tally, read_stored(info))
     lost = [(tally.non_finite_a, "A"), (tally.non_finite_b, "B")]
     told = [tell_relation(stats) or gap or "", *(_tell_lost(number, side) for number, side in lost if number)]
-    if not stats.count:
+    if same and not exact:
+        told.append("the others are the same value by value")
+    elif not stats.count:
         told.append("no element is finite in both" if stats.non_finite else "no elements")
     elif not stats.sum_x2 and not exact:
         told.append("every element of A is 0")
@@ -193,10 +199,9 @@ def _filter(pairs: Sequence[Pair], include: str | None, exclude: str | None) -> 
 
     kept = [pair for pair in pairs if passes(pair)]
     if not kept:
-        asked = " and ".join(
-            f"{word} {quote(text)}" for word, text in (("include", include), ("exclude", exclude)) if text
-        )
-        raise ValueError(f"{asked} leave none of the {len(pairs):,} tensors, which begin with {quote(names[0])}")
+        words = [f"{word} {quote(text)}" for word, text in (("include", include), ("exclude", exclude)) if text]
+        asked = f"{' and '.join(words)} leave{'s' * (len(words) == 1)}"
+        raise ValueError(f"{asked} none of the {len(pairs):,} tensors, which begin with {quote(names[0])}")
     return kept, len(pairs) - len(kept)
 
 

@@ -25,7 +25,8 @@ _SURELY = 0.25
 
 @dataclass(slots=True)
 class Tally:
-    """Sums over the elements that are finite in both; energies of the error, and largest magnitudes of A, by row and by
+    """Sums over the elements that are finite in both, and how many are not, those apart (`non_finite_apart`) that are
+    not the same infinity or no number in both; energies of the error, and largest magnitudes of A, by row and by
     column of the matrix.
     """
 
@@ -34,6 +35,7 @@ class Tally:
     stats: ErrorStats = field(default_factory=ErrorStats)
     non_finite_a: int = 0
     non_finite_b: int = 0
+    non_finite_apart: int = 0
     row_energy: Doubles = field(init=False)
     row_largest: Doubles = field(init=False)
     column_energy: Doubles = field(init=False)
@@ -88,6 +90,7 @@ class Tally:
         self.non_finite_a += int(x.size - fine_a.sum())
         self.non_finite_b += int(y.size - fine_b.sum())
         lost = ~(fine_a & fine_b)
+        self.non_finite_apart += int(lost.sum() - np.sum(lost & ((x == y) | (np.isnan(x) & np.isnan(y)))))
         original[lost] = 0.0
         e[lost] = 0.0
         return int(lost.sum())

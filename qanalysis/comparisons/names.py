@@ -124,12 +124,12 @@ def spell(names: Sequence[str], known: Iterable[str] = ()) -> dict[str, Spelled]
     found = name_for_gguf(sorted({kind for kind, _, _ in kinds.values() if len(kind) <= _LONGEST_KNOWN}), there)
     spelled = {}
     for name, (kind, block, expert) in kinds.items():
-        known = found.get(kind)
+        one = found.get(kind)
         key = None
         if is_gguf_style([name]):
             key = make_key(name)
-        elif known is not None:
-            text = _restore_fused(make_key(_GGUF_BLOCK.sub(block, known.name)).text, kind)
+        elif one is not None:
+            text = _restore_fused(make_key(_GGUF_BLOCK.sub(block, one.name)).text, kind)
             key = Key(text, expert)
         spelled[name] = Spelled(name, make_key(strip_prefix(name)), key)
     return spelled

@@ -106,7 +106,7 @@ def _describe_pooled() -> dict[str, object]:
     number: dict[str, object] = {"type": ["number", "null"]}
     whole: dict[str, object] = {"type": "integer", "minimum": 0}
     properties = {
-        **dict.fromkeys(("tensors", "same", "pooled", "values"), whole),
+        **dict.fromkeys(("tensors", "same", "non_finite", "pooled", "values"), whole),
         "over": {"enum": ["weights", "tensors"]},
         **dict.fromkeys(("sqnr_db", "relative_l2", "max_abs_error"), number),
     }

@@ -125,7 +125,7 @@ def test_two_results_are_compared_row_by_row(models: tuple[str, str]) -> None:
         (["a.safetensors", "b.safetensors", "--map", "(=x"], "map '(' is not a regular expression"),
         (["a.safetensors", "b.safetensors", "--map", "zzz=x"], "map 'zzz' finds none of the 4 names of A"),
         (["a.safetensors", "b.safetensors", "--include", "["], "include '['"),
-        (["a.safetensors", "b.safetensors", "--include", "zzz"], "leave none of the 5 tensors"),
+        (["a.safetensors", "b.safetensors", "--include", "zzz"], "leaves none of the 5 tensors"),
         (["a.safetensors", "b.safetensors", "--out", "x.pdf"], "suffix '.pdf' is unknown"),
         (["a.json", "b.json", "--structure"], "--structure is for models"),
         (["a.json", "b.json"], "a.json"),
