@@ -31,10 +31,11 @@ _EVERY = "Tensors with a scheme"
 SAMPLE, LARGEST = "sample:digits-cnn", "conv3.weight"
 #: What the tests of a target do beyond reading its syntax.
 _CHECKED = {
-    "onnxruntime": "applied",
+    **dict.fromkeys(("onnxruntime", "matmul-nbits"), "applied"),
     **dict.fromkeys(
-        ("torchao", "compressed-tensors", "mlx", "matmul-nbits", "nncf", "aimet"), "applied where installed"
+        ("torchao", "compressed-tensors", "mlx", "nncf", "aimet", "modelopt", "coremltools"), "applied where installed"
     ),
+    "model-explorer": "form, by its builder where installed",
 }
 _STEPS = (
     'qanalysis sweep digits.onnx --scheme "int4 sym-full channel" --scheme "int8 channel" --out rows.json',

@@ -57,7 +57,7 @@ def front_chart(sheet: PlanSheet, choice: Codes, *, theme: Theme = "light") -> D
     known = [*costs, here[1], *(one.objective for one in sheet.uniforms)]
     log = min(known) > 0
     mark = {"name": "mark-plan", "text": "◆", "showarrow": False, "xref": "x", "yref": "y"}
-    mark |= {"x": here[0], "y": math.log10(here[1]) if log else here[1], "font": {"size": 22, "color": colours.clipped}}
+    mark |= {"x": here[0], "y": math.log10(here[1]) if log else here[1], "font": {"size": 28, "color": colours.clipped}}
     return draw(
         traces,
         "Error against size",

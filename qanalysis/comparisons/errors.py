@@ -133,7 +133,7 @@ def settle_order(pair: Pair, a: Side, b: Side) -> tuple[Pair, str]:
     if energies[best] >= _CLEARLY_LESS * energies[0]:
         return replace(tried[0], others=()), ""
     found = replace(tried[best], others=())
-    return found, f"{_describe(found)}found by trial"
+    return found, ", as ".join(filter(None, (_describe(found), "found by trial")))
 
 
 def _try(pair: Pair, a: Side, b: Side) -> tuple[float, float]:
@@ -158,5 +158,7 @@ def _describe(pair: Pair) -> str:
     if pair.is_changed:
         return ""  # the row says what is compared
     if pair.heads:
-        return f"rows turned in {pair.heads} heads, as "
-    return f"{words[0] if words else 'rows in the same order'}, as "
+        return f"rows turned in {pair.heads} heads"
+    if "transposed" in pair.matched_by:
+        return "rows and columns exchanged"
+    return "their order" if words else "rows in the same order"

@@ -4,7 +4,7 @@ other; in a stack, those of each expert.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from qanalysis.checkpoints.source import TensorInfo
@@ -24,8 +24,9 @@ class FusedPart:
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """The parts of a fused tensor of `experts` matrices, each slot of `slots` below the one before."""
+    """The parts of a fused tensor, `whole`, of `experts` matrices, each slot of `slots` below the one before."""
 
+    whole: TensorInfo
     word: str
     slots: tuple[str, ...]
     parts: tuple[FusedPart, ...]
@@ -112,7 +113,7 @@ def _find_latent(whole: TensorInfo, keys: TensorInfo | None, values: TensorInfo 
     sizes = find_sizes(turned), find_sizes(stack)
     if keys.shape[0] != values.shape[0] or sizes[0][0] + sizes[1][0] != rows or {one[1] for one in sizes} != {columns}:
         return None
-    return Fusion("fused k/v", ("k", "v"), (FusedPart(turned, "k"), FusedPart(stack, "v")), keys.shape[0])
+    return Fusion(whole, "fused k/v", ("k", "v"), (FusedPart(turned, "k"), FusedPart(stack, "v")), keys.shape[0])
 
 
 def _find_parts(
@@ -137,8 +138,17 @@ def _find_parts(
         return None
     if len(whole.shape) == 2 and whole.role == "bias":
         experts = whole.shape[0]
-    rows, columns = find_sizes(whole)
     sizes = [find_sizes(part.info) for part in parts]
-    if sum(size for size, _ in sizes) != rows or any(width != columns for _, width in sizes):
-        return None
-    return Fusion(rule.word, rule.slots, tuple(parts), max(experts, 1))
+    for one in _list_views(whole):
+        rows, columns = find_sizes(one)
+        if sum(size for size, _ in sizes) == rows and all(width == columns for _, width in sizes):
+            return Fusion(one, rule.word, rule.slots, tuple(parts), max(experts, 1))
+    return None
+
+
+def _list_views(whole: TensorInfo) -> Iterator[TensorInfo]:
+    """A tensor as it is seen, and one of two axes with rows and columns exchanged."""
+    yield whole
+    if len(whole.shape) == 2 and whole.role != "bias":
+        turned = MatrixView((0,) if whole.view.settle(whole.shape).rows == (1,) else (1,))
+        yield replace(whole, view=turned)

@@ -191,7 +191,7 @@ class _Matching:
                 key = choose(whole.spelled[info.name])
                 found = find_fusions(info, key, known) if key else None
                 if found is not None and all(one.info.name in parts.open for one in found.parts):
-                    self._split(info, found, whole=whole, parts=parts, is_a=is_a, word=word)
+                    self._split(found.whole, found, whole=whole, parts=parts, is_a=is_a, word=word)
 
     def _split(self, info: TensorInfo, found: Fusion, *, whole: _Side, parts: _Side, is_a: bool, word: str) -> None:
         told = ", ".join(filter(None, (word, found.word)))

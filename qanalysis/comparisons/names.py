@@ -29,6 +29,8 @@ _GGUF = re.compile(r"(?:(?:enc|dec|v|a)\.)?blk\.[0-9]+\.|(?:token_embd|output|ou
 _GGUF_BLOCK = re.compile(r"(?<=\bblk\.)0(?=\.)")
 #: GGUF's tables have no names as long as this.
 _LONGEST_KNOWN = 200
+_QKV = re.compile(r"(^|\.)(?:qkv_proj|wqkv|Wqkv|W_pack|qkv|query_key_value|to_qkv|qkv_linear)(?=\.(?:weight|bias)$)")
+_QUERIES = ("wq", "q_proj", "q", "query")
 _SUFFIX = re.compile(r"(?P<joint>[._])(?P<word>weight|bias)$")
 
 
@@ -121,7 +123,7 @@ def spell(names: Sequence[str], known: Iterable[str] = ()) -> dict[str, Spelled]
     """
     kinds = {name: _find_kind(name) for name in names}
     there = [name for name in known if is_gguf_style([name])]
-    found = name_for_gguf(sorted({kind for kind, _, _ in kinds.values() if len(kind) <= _LONGEST_KNOWN}), there)
+    found = _ask_tables({kind for kind, _, _ in kinds.values() if len(kind) <= _LONGEST_KNOWN}, there)
     spelled = {}
     for name, (kind, block, expert) in kinds.items():
         one = found.get(kind)
@@ -129,10 +131,22 @@ def spell(names: Sequence[str], known: Iterable[str] = ()) -> dict[str, Spelled]
         if is_gguf_style([name]):
             key = make_key(name)
         elif one is not None:
-            text = _restore_fused(make_key(_GGUF_BLOCK.sub(block, one.name)).text, kind)
+            text = _restore_fused(make_key(_GGUF_BLOCK.sub(block, one)).text, kind)
             key = Key(text, expert)
         spelled[name] = Spelled(name, make_key(strip_prefix(name)), key)
     return spelled
+
+
+def _ask_tables(kinds: set[str], there: Sequence[str]) -> dict[str, str]:
+    """What GGUF calls kinds of names; of a fused one that its tables lack, what it would be by the name of q alone."""
+    asked = {kind: [_QKV.sub(rf"\g<1>{word}", kind) for word in _QUERIES] for kind in kinds if _QKV.search(kind)}
+    known = name_for_gguf(sorted(kinds.union(*asked.values())), there)
+    found = {kind: known[kind].name for kind in kinds if kind in known}
+    for kind, names in asked.items():
+        alone = next((known[name].name for name in names if name in known), "")
+        if kind not in found and ".attn_q." in alone:
+            found[kind] = alone.replace(".attn_q.", ".attn_qkv.")
+    return found
 
 
 def _find_kind(name: str) -> tuple[str, str, int | None]:

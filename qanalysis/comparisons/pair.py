@@ -43,8 +43,10 @@ class Part:
 def change_values(values: Floats, change: Change) -> Floats:
     """The values as a converter changes them, in float32 as it does.
 
-    >>> change_values(np.float32([0.0, 1.0]), "plus one").tolist(), change_values(np.float32([0.0]), "minus exp").tolist()
-    ([1.0, 2.0], [-1.0])
+    >>> change_values(np.float32([0.0, 1.0]), "plus one").tolist()
+    [1.0, 2.0]
+    >>> change_values(np.float32([0.0]), "minus exp").tolist()
+    [-1.0]
     """
     if change == "plus one":
         return values + np.float32(1)

@@ -42,10 +42,10 @@ class Pool:
             self._of_others += stats
 
     def describe(self) -> dict[str, Any]:
-        """`tensors` were compared, `same` of them are equal value by value, `non_finite` have values that are not finite
-        in one of the two alone, or not alike. The other figures are over the `pooled`
-        tensors of so many `values`: the weights and embeddings that differ, or all that differs where none of these
-        does; `sqnr_db` and `relative_l2` of summed powers, null where nothing differs.
+        """`tensors` were compared, `same` of them are equal value by value, `non_finite` have values that are not
+        finite in one of the two alone, or not alike. The other figures are over the `pooled` tensors of so many
+        `values`: the weights and embeddings that differ, or all that differs where none of these does; `sqnr_db` and
+        `relative_l2` are of summed powers, null where nothing differs.
 
         >>> from qanalysis.sums import measure
         >>> pool = Pool()

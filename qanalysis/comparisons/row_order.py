@@ -112,13 +112,22 @@ def _list_straight(a: TensorInfo, b: TensorInfo) -> Ways:
         return moved
     ours, theirs = find_sizes(a), find_sizes(b)
     if ours == theirs:
-        is_square = a.shape == b.shape and a.view.settle(a.shape) != b.view.settle(b.shape) and ours[1] > 1
-        return [Way(), _align(a, b)] if is_square else [Way()]
+        return [Way(), *_list_square(a, b)]
     if a.numel == b.numel and (a.shape[-1:] == b.shape[-1:] or _squeeze(a.shape) == _squeeze(b.shape)):
         return [_align(a, b)]
     if len(a.shape) == len(b.shape) == 2 and a.shape == b.shape[::-1]:
         return [Way(Lie(), _turn(b))]
     return [Way()]
+
+
+def _list_square(a: TensorInfo, b: TensorInfo) -> Ways:
+    """The other way round, where shapes do not tell which one it is."""
+    rows, columns = find_sizes(a)
+    if a.shape != b.shape or columns < 2:
+        return []
+    if a.view.settle(a.shape) != b.view.settle(b.shape):
+        return [_align(a, b)]
+    return [Way(Lie(), _turn(b))] if len(a.shape) == 2 and rows == columns else []
 
 
 def _list_moved(a: TensorInfo, b: TensorInfo) -> Ways:
@@ -190,7 +199,8 @@ def _order_by_heads(info: TensorInfo, rows: int, facts: Sequence[ModelFacts]) ->
 
 def _gather_heads(groups: int, queries: int, width: int) -> Rows:
     folds = [(0, queries), (queries, queries + 1), (queries + 1, queries + 2)]
-    return Rows(tuple(Cut.of(groups, queries + 2, width, axis1=fold) for fold in folds))
+    cuts = tuple(Cut.of(groups, queries + 2, width, axis1=fold) for fold in folds)
+    return Rows(cuts, f"q, k and v gathered from {groups} groups of heads")
 
 
 def list_fused_ways(

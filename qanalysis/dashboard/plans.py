@@ -35,6 +35,7 @@ from qanalysis.results.document import kind_of
 from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Row
 
+USUAL_BUDGET = 4.5
 _HEAD_BYTES, _TAIL_BYTES = 4096, 1 << 16
 _COMMANDS = tuple(f'"command": "{name}"'.encode() for name in ("sweep", "sensitivity", "plan"))
 _CSV_MARKS = (b"layer,tensor,target,mode,", b"tensor,")
@@ -153,12 +154,13 @@ def split_pin(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class PlanQuestion:
-    """What a plan is asked for: a budget in bits per weight, and what it must keep.
+    """What a plan is asked for: a budget in bits per weight (None: the usual one), and what it must
+    keep.
 
     `pins` are texts REGEX=SCHEME and `locks` pairs of a tensor and its scheme; `ties` are presets or expressions.
     """
 
-    budget: float
+    budget: float | None
     objective: str | None = None
     exclude: str = ""
     pins: tuple[str, ...] = ()
@@ -181,15 +183,31 @@ def work_out(held: Held, question: PlanQuestion) -> Found:
 
     Raises ValueError for what can not be planned at all.
     """
+    budget = question.budget or _usual_budget(held)
+    if question.budget is None and not question.locks and isinstance(held.table, Plan):
+        return Found(held.table, budget)
+    asked = replace(question, budget=budget)
     try:
-        return Found(_plan(held, question), question.budget)
+        return Found(_plan(held, asked), budget)
     except InfeasibleError as error:
-        if question.budget >= MOST_BITS:
+        if budget >= MOST_BITS:
             raise
-        free = _plan(held, replace(question, budget=MOST_BITS))
+        free = _plan(held, replace(asked, budget=MOST_BITS))
         least = min((float(point["bits_per_weight"]) for point in free.front), default=free.bits_per_weight)
-        nearest = math.ceil(least * 1e4) / 1e4
-        return Found(_plan(held, replace(question, budget=nearest)), nearest, str(error))
+        nearest = _round_up(least)
+        return Found(_plan(held, replace(asked, budget=nearest)), nearest, str(error))
+
+
+def _usual_budget(held: Held) -> float:
+    """That of a saved plan, or its size where it has another kind of budget; else the usual one."""
+    if not isinstance(held.table, Plan):
+        return USUAL_BUDGET
+    own = held.table.constraints.get("budget_bpw")
+    return float(own) if isinstance(own, int | float) else _round_up(held.table.bits_per_weight)
+
+
+def _round_up(bits: float) -> float:
+    return math.ceil(round(bits * 1e4, 6)) / 1e4
 
 
 @st.cache_resource(max_entries=24, show_spinner="Working out the plan", hash_funcs={Held: name_held})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,19 +17,23 @@ from qanalysis.plans.plan import Plan
 from qanalysis.plans.planner import solve
 from qanalysis.plans.problem import InfeasibleError, Limit, Problem
 from qanalysis.plans.row import PlanRow, PointRow
+from qanalysis.quantizers.scheme import Scheme
 
 #: What rows say of one plan that another one would have to measure anew.
 _MEASURED = ("cost_low", "cost_high", "stability")
+_BUDGETS = ("budget", "budget_bpw", "budget_bytes", "fit_gib", "config", "context", "min_sqnr_db", "max_loss")
+#: Constraints of a document that are told, not kept.
+_LEFT_OUT = ("pools", "monotone", "min_layer_sqnr_db", "active_experts")
 _MOST_POINTS = 600  # of a front that pins make anew
 
 
 def choose_again(plan: Plan, *, budget_bpw: float | None = None, pins: Mapping[str, str] | None = None) -> Plan:
-    """The plan of least objective among a saved plan's candidates, its groups kept together.
+    """The plan of least objective among a saved plan's candidates, with its groups, its pins and as few formats.
 
     `pins` are schemes by tensor, beside those that the plan has.
 
-    Without a budget and pins it is the plan itself. Raises InfeasibleError where no
-    choice keeps the budget, ValueError for a pin that is no candidate and a document without candidates.
+    Without a budget and pins it is the plan itself. Raises InfeasibleError where no choice keeps the budget, and
+    ValueError for a pin that is no candidate and a document without candidates.
     """
     asked = dict(pins or {})
     if budget_bpw is None and not asked:
@@ -36,31 +42,67 @@ def choose_again(plan: Plan, *, budget_bpw: float | None = None, pins: Mapping[s
     _check(plan, pinned)
     units = _group(list(plan.rows))
     options = [_list_common(plan, names, pinned) for names in units]
+    numel = {row.tensor: row.numel for row in plan.rows}
     costs, bits = (
-        tuple(_sum(plan, names, schemes, part) for names, schemes in zip(units, options, strict=True))
+        tuple(_sum(plan, names, schemes, part, numel) for names, schemes in zip(units, options, strict=True))
         for part in ("cost", "bits")
     )
-    limits = []
-    if budget_bpw is not None:
-        numel = sum(row.numel for row in plan.rows)
-        least = sum(float(one.min()) for one in bits) / numel
-        if least > budget_bpw * (1 + 1e-12):
-            raise InfeasibleError(
-                f"budget {budget_bpw:.6g} bits per weight: the smallest plan of these candidates has {least:.6g}; give "
-                "at least that"
-            )
-        limits.append(Limit("bits per weight", bits, budget_bpw * numel))
-    solution = solve(Problem(costs, tuple(limits)))
+    problem = _state(plan, options, costs)
+    started = time.monotonic()
+    solution = solve(replace(problem, limits=_limit(plan, bits, budget_bpw)))
+    proof = {"minimised": "objective", "value": solution.cost, "bound": solution.bound, "gap": solution.gap}
+    proof |= {"proven": solution.is_proven, "seconds": time.monotonic() - started}
     chosen = {
         name: schemes[int(at)]
         for names, schemes, at in zip(units, options, solution.choice, strict=True)
         for name in names
     }
-    chosen_plan = assign(plan, chosen, decided_by=dict.fromkeys(pinned, "pin"))
-    if not asked:
-        return chosen_plan
-    front = trace_front(Problem(costs), bits, points=_MOST_POINTS)
-    return replace(chosen_plan, more={**chosen_plan.more, "front": _describe_front(plan, units, options, front)})
+    again = assign(plan, chosen, decided_by=dict.fromkeys(pinned, "pin"))
+    told: dict[str, Any] = {"constraints": _restate(plan, budget_bpw, asked), "proof": proof}
+    if asked:
+        front = trace_front(problem, bits, points=_MOST_POINTS)
+        told["front"] = _describe_front(plan, units, options, front)
+    return replace(again, more={**again.more, **told})
+
+
+def _limit(plan: Plan, bits: tuple[Doubles, ...], budget_bpw: float | None) -> tuple[Limit, ...]:
+    """The budget as a limit; InfeasibleError where the smallest plan does not keep it."""
+    if budget_bpw is None:
+        return ()
+    numel = sum(row.numel for row in plan.rows)
+    least = sum(float(one.min()) for one in bits) / numel
+    if least > budget_bpw * (1 + 1e-12):
+        raise InfeasibleError(
+            f"--budget-bpw {budget_bpw:.6g} can not be kept: the smallest plan has {least:.4g} bits per weight; give "
+            f"{least:.4g} or more"
+        )
+    return (Limit("bits per weight", bits, budget_bpw * numel),)
+
+
+def _restate(plan: Plan, budget_bpw: float | None, pins: Mapping[str, str]) -> dict[str, Any]:
+    """The document's constraints with another budget, and what was pinned beside."""
+    kept = {name: value for name, value in plan.constraints.items() if name not in _BUDGETS}
+    if budget_bpw is not None:
+        kept |= {"budget_bpw": budget_bpw, "budget": {"kind": "budget_bpw", "amount": budget_bpw}}
+    if pins:
+        kept["pin"] = [*kept.get("pin", ()), *(f"^{re.escape(name)}$={scheme}" for name, scheme in pins.items())]
+    return kept
+
+
+def list_left_out(plan: Plan) -> list[str]:
+    """What a saved plan keeps that `choose_again` does not: such as pools; by the names of the document."""
+    return [name for name in _LEFT_OUT if plan.constraints.get(name)]
+
+
+def _state(plan: Plan, options: Sequence[Sequence[str]], costs: tuple[Doubles, ...]) -> Problem:
+    """The problem without a budget: at most so many formats, as the document says."""
+    most = plan.constraints.get("most_formats")
+    if not isinstance(most, int):
+        return Problem(costs)
+    parsed = [[str(Scheme.parse(text).format) for text in schemes] for schemes in options]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(name for own in parsed for name in own))}
+    formats = tuple(np.array([numbers[name] for name in own]) for own in parsed)
+    return Problem(costs, formats=formats, most_formats=most)
 
 
 def _describe_front(
@@ -155,9 +197,8 @@ def _list_common(plan: Plan, names: Sequence[str], pinned: Mapping[str, str]) ->
     return list(wanted)
 
 
-def _sum(plan: Plan, names: Sequence[str], schemes: Sequence[str], part: str) -> Doubles:
+def _sum(plan: Plan, names: Sequence[str], schemes: Sequence[str], part: str, numel: Mapping[str, int]) -> Doubles:
     """A figure of each scheme over a unit's tensors: costs, or bits in all."""
-    numel = {row.tensor: row.numel for row in plan.rows}
     total = np.zeros(len(schemes))
     for name in names:
         own = plan.candidates[name]

@@ -73,7 +73,7 @@ def tell_answer(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> s
     elif all(row.max_abs_error == 0 for row in measured):
         told.append(f"every value of the {len(measured):,} compared is the same")
     else:
-        pooled = _find_pooled(table)
+        pooled = find_pooled(table)
         told += [] if pooled is None else [f"{decibels(pooled)} pooled over {_tell_pool(table)}"]
         told.append(f"worst: {_tell_worst(measured[0])}")
     broken = (table.more.get("pooled") or {}).get("non_finite", 0)
@@ -98,7 +98,8 @@ def _tell_worst(row: ComparisonRow) -> str:
     return f"{shorten(row.tensor_a, _LONGEST)}, {decibels(row.sqnr_db)}{f', {remark}' if remark else ''}"
 
 
-def _find_pooled(table: Table[ComparisonRow]) -> float | None:
+def find_pooled(table: Table[ComparisonRow]) -> float | None:
+    """The SQNR over all that was compared; None where nothing was, or every value is the same."""
     pooled = table.more.get("pooled")
     found = pooled.get("sqnr_db") if isinstance(pooled, dict) else None
     return float(found) if isinstance(found, int | float) else None
@@ -121,7 +122,7 @@ def _list_tiles(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> l
         ("Size of A", size(a.size_bytes), _tell_bits(a)),
         ("Size of B", size(b.size_bytes), _tell_bits(b)),
     ]
-    pooled = _find_pooled(table)
+    pooled = find_pooled(table)
     return tiles if pooled is None else [("Pooled SQNR", decibels(pooled), "B against A"), *tiles]
 
 

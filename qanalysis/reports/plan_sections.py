@@ -27,6 +27,7 @@ from qanalysis.reports.summary import list_notes
 
 TENSORS_SHOWN = 20
 KEPT_SHOWN = 40
+_LONGEST_HEAD = 40  # of a column, in letters
 #: How the sums of columns are called that a plan makes small most often.
 _SUMS = {
     "relative_error_energy": "sum of relative error energies",
@@ -207,10 +208,14 @@ def _list_points(table: Plan) -> list[Section]:
         )
         for one in points
     ]
-    heads = ("plan", "scheme", "bits per weight", "size", name_sum(table), *(["pooled SQNR"] if has_sqnr else []))
+    what = name_sum(table)
+    error = what if len(what) <= _LONGEST_HEAD else "error"
+    heads = ("plan", "scheme", "bits per weight", "size", error, *(["pooled SQNR"] if has_sqnr else []))
     chosen = next((at for at, one in enumerate(points) if one.point == "plan"), None)
     grid = Grid((*heads, "keeps the budget"), lines, text_columns=2, names=frozenset({1}), chosen=chosen)
-    note = "Sizes count what is kept float; bits per weight those of the planned tensors alone."
+    note = (
+        f"The error is the {what}. Sizes count what is kept float; bits per weight those of the planned tensors alone."
+    )
     return [Section("points", "Beside uniform schemes", [grid], note, printed=True)]
 
 

@@ -85,13 +85,22 @@ class Condition:
             return str(self.asked).lower()
         return self.asked if isinstance(self.asked, str) else f"{self.asked:g}"
 
+    def find(self, table: Table[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which rows fail it, and which lack the figure though they should have it, (rows,) each."""
+        cells = table.column(self.column.name)
+        known = self._find_known(cells)
+        fails: NDArray[np.bool_] = known & np.asarray(_OPERATORS[self.operator](cells, self.asked), bool)
+        excused = np.broadcast_to(table.row_type.is_excused(table.rows.namespace()), known.shape)
+        return fails, ~known & ~excused
+
+    def _find_known(self, cells: NDArray[Any]) -> NDArray[np.bool_]:
+        return ~np.isnan(cells.astype(float)) if self.column.is_numeric else np.ones(len(cells), bool)
+
     def hold(self, table: Table[Any]) -> ConditionCheck:
         """What the rows make of it; those that fail worst are named first."""
         cells = table.column(self.column.name)
-        known = ~np.isnan(cells.astype(float)) if self.column.is_numeric else np.ones(len(cells), bool)
-        fails: NDArray[np.bool_] = known & np.asarray(_OPERATORS[self.operator](cells, self.asked), bool)
-        excused = np.broadcast_to(table.row_type.is_excused(table.rows.namespace()), known.shape)
-        lacking = ~known & ~excused
+        known = self._find_known(cells)
+        fails, lacking = self.find(table)
         at = [*_order(np.flatnonzero(fails), cells, self.operator), *np.flatnonzero(lacking).tolist()][:MOST_NAMED]
         return ConditionCheck(
             str(self),

@@ -20,7 +20,7 @@ def test_from_the_budget_to_the_painted_plan(
     server: Server, open_visit: OpenVisit, capsys: pytest.CaptureFixture[str], layers: int
 ) -> None:
     write_report(make_plan(layers), server.root / f"plan{layers}.json")
-    page = open_plan(open_visit, server, f"source=plan{layers}.json", size=(1440, 900)).page
+    page = open_plan(open_visit, server, f"source=plan{layers}.json&budget=4", size=(1440, 900)).page
     times = page.evaluate(STEPS, 60)
     p50, p95 = (float(np.percentile(times, share)) for share in (50, 95))
     with capsys.disabled():

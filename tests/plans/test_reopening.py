@@ -9,7 +9,7 @@ import pytest
 
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.problem import InfeasibleError
-from qanalysis.plans.reopening import choose_again
+from qanalysis.plans.reopening import choose_again, list_left_out
 from tests.charts.plans import make_plan
 
 
@@ -66,7 +66,7 @@ def test_tensors_of_a_group_keep_one_scheme(saved: Plan) -> None:
 
 
 def test_a_budget_below_the_smallest_plan_says_which_is_nearest(saved: Plan) -> None:
-    with pytest.raises(InfeasibleError, match=r"the smallest plan of these candidates has 2") as caught:
+    with pytest.raises(InfeasibleError, match="the smallest plan has 2 bits per weight; give 2 or more") as caught:
         choose_again(saved, budget_bpw=1.0)
     assert "\n" not in str(caught.value)
 
@@ -84,3 +84,20 @@ def test_the_front_beside_a_pin_keeps_it_at_every_point(saved: Plan) -> None:
     assert [point["objective"] for point in front] == sorted((point["objective"] for point in front), reverse=True)
     for point in front:
         assert point["objective"] == pytest.approx(search(saved, point["bits_per_weight"] * (1 + 1e-12), {name: other}))
+
+
+def test_no_more_formats_than_the_document_allows(saved: Plan) -> None:
+    few = Plan.from_rows(
+        saved.row_type, list(saved.rows), totals=saved.totals, more={**saved.more, "constraints": {"most_formats": 1}}
+    )
+    plan = choose_again(few, budget_bpw=5.5)
+    assert len({row.scheme.partition(" ")[0] for row in plan.rows}) == 1
+    assert plan.objective >= choose_again(saved, budget_bpw=5.5).objective
+
+
+def test_what_is_not_kept_is_named(saved: Plan) -> None:
+    pooled = Plan.from_rows(
+        saved.row_type, list(saved.rows), totals=(), more={**saved.more, "constraints": {"pools": [{"name": "gpu"}]}}
+    )
+    assert list_left_out(pooled) == ["pools"]
+    assert list_left_out(saved) == []

@@ -44,7 +44,7 @@ const findPoint = (bits, budget) => {
 };
 
 const chooseAt = (plan, at) => {
-  if (at.exact && at.exact.step === at.step) return { ...at.exact, kind: "exact" };
+  if (at.exact && at.exact.step === at.step) return { kind: "exact", ...at.exact };
   const point = findPoint(plan.pointBits, at.step ?? Infinity);
   return { choice: plan.choices[point], kind: plan.kinds[point] };
 };

@@ -35,18 +35,20 @@ _MOVING = {
 }
 
 
-def build_plan_part(sheet: PlanSheet, locked: Mapping[str, str], *, python: str = "", under: str = "") -> Tree:
+def build_plan_part(
+    sheet: PlanSheet, locked: Mapping[str, str], *, stability: bool = False, python: str = "", under: str = ""
+) -> Tree:
     """The part of a plan's front: slider, chart, bars, totals and table.
 
-    `locked` are the layers that keep a scheme by hand. It does not depend on the plan in view, so that a browser
-    fetches it once for all budgets.
+    `locked` are the layers that keep a scheme by hand; `stability` says whether plans tell it of their layers. The part
+    does not depend on the plan in view, so that a browser fetches it once for all budgets.
     """
     choice = sheet.choices[-1]
     panels: list[Panel | Described] = [
         Panel("p-front", front_chart(sheet, choice), python),
         Panel("p-bits", layer_bits(sheet, choice), python),
         FactPanel("p-totals", (), "Totals of the plan in view"),
-        _tabulate(sheet, locked),
+        _tabulate(sheet, locked, stability=stability),
     ]
     control = {"label": "Budget", "unit": "bits per weight", "steps": sheet.list_budgets(), "nearest": True}
     return build_part(
@@ -60,12 +62,13 @@ def build_plan_part(sheet: PlanSheet, locked: Mapping[str, str], *, python: str 
     )
 
 
-def _tabulate(sheet: PlanSheet, locked: Mapping[str, str]) -> TablePanel:
+def _tabulate(sheet: PlanSheet, locked: Mapping[str, str], *, stability: bool) -> TablePanel:
     """The layers, what moves left blank."""
     layers = sheet.layers
     blank = [""] * len(layers)
     known = any(np.isfinite(layer.errors).any() for layer in layers)
-    moving = [name for name in _MOVING if name != "sqnr_db" or known]
+    shown = {"sqnr_db": known, "stability": stability}
+    moving = [name for name in _MOVING if shown.get(name, True)]
     notes = {name: _COLUMNS[name].meaning for name in moving if name in _COLUMNS}
     columns = [
         ShownColumn("tensor", "Layer", [layer.label for layer in layers], note=_COLUMNS["tensor"].meaning),

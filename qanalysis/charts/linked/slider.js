@@ -67,8 +67,11 @@ export class Slider {
   }
 }
 
-// Places of the steps that are named below the track: all of a few, and of many the first, the last and some between.
+// Places of the steps that are named below the track: whole numbers among fractions, else all of a few, and of many the
+// first, the last and some between.
 const listMarked = (steps) => {
+  const whole = steps.flatMap((step, place) => (Number.isInteger(step) ? [place] : []));
+  if (whole.length > 1 && whole.length < Math.min(steps.length, MOST_MARKS)) return whole;
   const apart = steps.length > MOST_MARKS ? Math.ceil((steps.length - 1) / 6) : 1;
   const places = steps.map((_, place) => place);
   const last = steps.length - 1;

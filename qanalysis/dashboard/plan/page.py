@@ -33,8 +33,10 @@ from qanalysis.dashboard.plans import (
 )
 from qanalysis.dashboard.session import change
 from qanalysis.dashboard.wording import escape_markdown, name_controls
-from qanalysis.notation import count, plain, size
+from qanalysis.notation import count, percent, plain, size
 from qanalysis.plans.plan import Plan
+from qanalysis.plans.reopening import list_left_out
+from qanalysis.reports.summary import list_notes
 
 _FAULTS = (CheckpointError, ValueError, TypeError, OSError)
 _WAY_OUT = "Choose another **Source** in the sidebar, change what is kept, or take a step back with **Undo**."
@@ -92,6 +94,10 @@ def _draw_plan(held: Held, objective: Any) -> None:
     plan = found.plan
     if found.refusal:
         st.warning(escape_markdown(_name_boxes(found.refusal)), icon=":material/vertical_align_bottom:")
+    notes = [*list_notes(plan.coverage), *_tell_left_out(held)]
+    if notes:
+        with st.expander(f"What to know of this plan ({len(notes)})", icon=":material/info:"):
+            st.markdown("\n".join(f"- {escape_markdown(note)}" for note in notes))
     sheet = read_sheet(plan, read_energies(held), own_point=False)
     _draw_charts(plan, sheet, found, view)
     draw_layer(plan, view.source)
@@ -100,14 +106,24 @@ def _draw_plan(held: Held, objective: Any) -> None:
     _draw_export(plan, sheet)
 
 
+def _tell_left_out(held: Held) -> list[str]:
+    """What a saved plan keeps that one at another budget does not."""
+    names = list_left_out(held.table) if isinstance(held.table, Plan) else []
+    told = ", ".join(names)
+    return [f"The file keeps {told}; a plan worked out here does not: make it with `qanalysis plan`."] if names else []
+
+
 def _draw_charts(plan: Plan, sheet: PlanSheet, found: Found, view: PlanView) -> None:
     """The linked charts "charts" with the slider of the budget; what a person does there comes back at rest."""
-    part = build_plan_part(sheet, read_locks(view), under=_tell_range(sheet))
     rows = {row.tensor: row for row in plan.rows}
     stability = [rows[layer.name].stability for layer in sheet.layers]
+    is_known = any(value is not None for value in stability)
+    part = build_plan_part(sheet, read_locks(view), stability=is_known, under=_tell_range(sheet))
     exact: dict[str, Any] = {"step": found.budget, "choice": sheet.chosen.tolist()}
-    if any(value is not None for value in stability):
-        exact["stability"] = stability
+    exact |= {"stability": stability} if is_known else {}
+    proof = plan.more.get("proof", {})
+    if not proof.get("proven", True):
+        exact["kind"] = f"the best that was found; at most {percent(float(proof.get('gap', 0)))} less error is possible"
     at = {"step": found.budget, "exact": exact, "row": choose_layer(plan)}
     draw_linked(PARTS.put(part), "charts", at=at, on_ask=partial(take_choice, frozenset(rows), at))
 

@@ -27,9 +27,10 @@ def draw_recipes(plan: Plan) -> None:
     if not names:
         return
     st.markdown("**Recipe**, the plan in the words of a back end")
-    view = confine(PlanView, "recipe", names, chosen=names[0])
+    usual = _choose_usual(plan)
+    view = confine(PlanView, "recipe", names, chosen=usual)
     st.segmented_control("Recipe for", names, key=keep("recipe"), label_visibility="collapsed", required=True)
-    target = find_target(view.recipe or names[0])
+    target = find_target(view.recipe or usual)
     st.caption(escape_markdown(target.about))
     try:
         recipe = target.write(plan, partial=current_view(PlanView).partial)
@@ -40,6 +41,17 @@ def draw_recipes(plan: Plan) -> None:
     if view.partial:
         st.toggle("Write what it knows", key=keep("partial"))
     _draw_recipe(recipe)
+
+
+def _choose_usual(plan: Plan) -> str:
+    """The first back end that knows every format of the plan; the first of all where none does."""
+    for target in TARGETS:
+        try:
+            target.write(plan)
+        except ValueError:
+            continue
+        return target.name
+    return TARGETS[0].name
 
 
 def _draw_recipe(recipe: Recipe) -> None:

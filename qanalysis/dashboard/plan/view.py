@@ -10,9 +10,8 @@ from qanalysis.dashboard.views import View, bound
 from qanalysis.patterns import Pattern
 from qanalysis.quantizers.scheme import Scheme
 
-USUAL_BUDGET = 4.5
 MOST_BUDGET = 64.0
-MEASURES = {"weights": "Error of the weights", "outputs": "Error of the outputs"}
+MEASURES = {"weights": "Weights", "outputs": "Outputs"}
 
 
 def parse_pin(text: str) -> str:
@@ -31,26 +30,22 @@ def parse_lock(text: str) -> str:
     return "=".join(split_pin(text))
 
 
-def _parse_pattern(text: str) -> str:
-    Pattern.parse(text, "exclude")
-    return text
-
-
 @dataclass(frozen=True, slots=True)
 class PlanView(View):
     """Everything that decides what the page shows.
 
     `source` is a sample, a checkpoint below the root, or a file of rows or of a plan; `measure` says what is measured
     of a sample that runs; `schemes` are the candidates, none for the usual ones. `lock` holds layers that keep a scheme
-    by hand, TENSOR=SCHEME; `pins` the same by expressions. None stands for the page's own choice.
+    by hand, TENSOR=SCHEME; `pins` the same by expressions. None stands for the page's own
+    choice: of the budget that of a saved plan, or 4.5.
     """
 
     source: str = bound(f"{SAMPLE_PREFIX}digits-cnn", kept=True)
     measure: str = bound("weights", choices=tuple(MEASURES))
     schemes: tuple[str, ...] = bound((), parse=Scheme.parse)
     include: str = bound("")
-    exclude: str = bound("", parse=_parse_pattern)
-    budget: float = bound(USUAL_BUDGET, low=0.01, high=MOST_BUDGET)
+    exclude: str = bound("")
+    budget: float | None = bound(None, number=float, low=0.01, high=MOST_BUDGET)
     objective: str | None = bound(None)
     pins: tuple[str, ...] = bound((), parse=parse_pin)
     tie: tuple[str, ...] = bound(())

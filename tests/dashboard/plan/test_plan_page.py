@@ -106,7 +106,7 @@ class TestSweptSample:
                 assert errors[at] == pytest.approx(expected, rel=1e-12)
 
     def test_a_front_fetched_once_serves_all_budgets(self) -> None:
-        asked = [open_plan(source="sample:digits-mlp", budget=text) for text in ("3", "4.7", "7")]
+        asked = [open_plan(source="sample:digits-mlp", budget=text) for text in ("3", "7")]  # none of its points
         assert len({read_components(page)["charts"]["scene"] for page in asked}) == 1
 
     def test_a_budget_below_reach_is_told_with_the_nearest_and_that_is_shown(self) -> None:
@@ -134,19 +134,44 @@ class TestSweptSample:
         assert "lock" not in page.query_params
 
 
+class TestWhatCanNotBeKept:
+    @pytest.mark.parametrize(
+        ("asked", "message"),
+        [
+            ({"exclude": "("}, "exclude '(' is not a regular expression"),
+            ({"pins": ["fc=int8 channel", "fc1=int4 channel"]}, "pins contradict each other"),
+            ({"pins": "nothing=int8"}, "matches none of the 3 tensors"),
+            ({"most": "1", "pins": ["fc1=int8 channel", "fc2=int4 channel"]}, "at least 2 are needed"),
+        ],
+        ids=["a broken expression", "two pins of a tensor", "a pin of nothing", "formats against pins"],
+    )
+    def test_it_is_one_message_in_place_of_the_plan(self, asked: dict[str, str | list[str]], message: str) -> None:
+        page = open_plan(source="sample:digits-mlp", **asked)
+        assert len(page.error) == 1
+        assert message in page.error[0].value.replace("\\", "")
+        assert "--" not in page.error[0].value.replace("\\", "")
+
+
 class TestSavedPlan:
     def test_it_opens_with_its_front_and_is_planned_anew_at_the_budget(self, saved: Plan) -> None:
         page = open_plan(source="plan.json", budget="4")
         assert read_choice(page) == choose_again(saved, budget_bpw=4).assignments
         assert len(unpack_array(read_scene(page, "charts")["plan"]["pointBits"])) == len(saved.front)
 
+    def test_it_opens_as_it_was_saved(self, saved: Plan) -> None:
+        page = open_plan(source="plan.json")
+        assert read_choice(page) == saved.assignments
+        assert read_components(page)["charts"]["at"]["step"] == pytest.approx(saved.bits_per_weight, abs=1e-4)
+        assert "budget" not in page.query_params
+
     def test_charts_ask_for_a_budget_and_a_layer(self, saved: Plan) -> None:
         page = open_plan(source="plan.json")
-        page = ask(page, "charts", {"step": 6.05, "row": saved[3].tensor, "seq": 1})
+        other = next(row.tensor for row in saved.rows if row.tensor != read_components(page)["charts"]["at"]["row"])
+        page = ask(page, "charts", {"step": 6.05, "row": other, "seq": 1})
         assert not page.exception
         assert read_choice(page) == choose_again(saved, budget_bpw=6.05).assignments
         assert page.query_params["budget"] in (["6.05"], "6.05")
-        assert page.selectbox(key="layer").value == saved[3].tensor
+        assert page.selectbox(key="layer").value == other
 
     @pytest.mark.parametrize(
         "asked", [{"step": "x"}, {"step": None}, {"step": float("1e400")}, {"row": 3}, {"row": "no"}]
@@ -170,7 +195,7 @@ class TestSavedPlan:
         assert read_choice(page)
 
     def test_patterns_match_the_layers_of_each_scheme_and_no_other(self, saved: Plan) -> None:
-        page = open_plan(source="plan.json", patterns="true")
+        page = open_plan(source="plan.json", patterns="true", budget="4.5")
         plan = choose_again(saved, budget_bpw=4.5)
         shown = [code.value for code in page.code if code.value.startswith("^")]
         assert shown == list(write_patterns(plan.assignments).values())
