@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.notation import parse_quantity, plain, quote
+from qanalysis.notation import parse_quantity, plain, quote, shorten
 from qanalysis.results import columns
 from qanalysis.results.columns import Column, RowType
 from qanalysis.results.table import Table
@@ -27,6 +27,7 @@ _FORM = re.compile(rf"\s*(\w+)\s*({'|'.join(get_args(Operator))})\s*([^<>=!\s](?
 _FLAGS = {"true": True, "false": False}
 #: How many rows are named of those that fail one condition.
 MOST_NAMED = 10
+_LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Condition:
             int(known.sum()),
             int(fails.sum()),
             int(lacking.sum()),
-            tuple(f"{name_row(table, place)}: {self._tell(cells[place])}" for place in at),
+            tuple(f"{shorten(name_row(table, place), _LONGEST)}: {self._tell(cells[place])}" for place in at),
             bool(known.any() and not fails.any() and not lacking.any()),
         )
 
