@@ -306,4 +306,9 @@ def _tell(found: Plan, *, stays_silent: bool) -> None:
     if stays_silent:
         return
     column = found.objective_column
+    active = found.constraints.get("active")
+    if active:
+        print_note(
+            f"{active['bits_per_active_weight']:.4g} bits per active weight, {active['share']} of experts at work"
+        )
     print_note(f"{found.bits_per_weight:.4g} bits per weight, {found.bytes:,} bytes, {column} {found.objective:.4g}")

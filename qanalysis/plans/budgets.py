@@ -12,7 +12,7 @@ from qanalysis.notation import quote
 BudgetKind = Literal["budget_bpw", "budget_bytes", "fit_gib", "min_sqnr_db", "max_loss"]
 #: No number type of a file has more bits.
 MOST_BITS = 64
-#: No file of weights has fewer bytes; a number below it is meant as bits per weight.
+#: Hardly a file of weights has fewer bytes; a number below it may be meant as bits per weight.
 LEAST_BYTES = 65
 GIB = 1 << 30
 _SIZE = re.compile(r"([0-9][0-9_,]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*([A-Za-z]*)")
@@ -107,7 +107,7 @@ def _read_bytes(kind: BudgetKind, amount: float | str | None) -> Budget:
     size = parse_bytes(amount) if isinstance(amount, str) else _read_number(kind, amount, "bytes, such as 4GiB")
     if not math.isfinite(size) or size <= 0:
         raise ValueError(f"--budget-bytes {quote(amount)}: a budget is above zero; give bytes, such as 4GiB or 8e8")
-    if size < LEAST_BYTES and is_bare:
+    if size < LEAST_BYTES and is_bare and not float(size).is_integer():
         raise ValueError(
             f"--budget-bytes {size:g}: no plan takes so few bytes; did you mean --budget-bpw {size:g}, "
             f"or --budget-bytes {size:g}GiB?"

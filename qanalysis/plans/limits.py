@@ -12,7 +12,7 @@ import numpy as np
 
 from qanalysis.arrays import Doubles
 from qanalysis.notation import size
-from qanalysis.plans.budgets import GIB, Budget
+from qanalysis.plans.budgets import GIB, LEAST_BYTES, Budget
 from qanalysis.plans.pools import Pool
 from qanalysis.plans.problem import ROUNDING, Limit
 from qanalysis.plans.units import Figures, Unit
@@ -89,6 +89,7 @@ def bound_budget(budget: Budget, figures: Figures, *, kept: int, cache: int, obj
         room = math.floor(budget.amount * GIB) - kept - cache
         return Bound(Limit("bytes", figures.sizes, _seal(room + 0.5)), "gib", asked, kept=kept, cache=cache)
     asked = f"{budget.option} {budget.amount:.0f}"
+    asked += f" (did you mean --budget-bpw {budget.amount:.0f}?)" if budget.amount < LEAST_BYTES else ""
     return Bound(Limit("bytes", figures.sizes, _seal(budget.amount - kept + 0.5)), "bytes", asked, kept=kept)
 
 

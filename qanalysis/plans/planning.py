@@ -31,6 +31,7 @@ from qanalysis.results.table import Table
 
 #: Optima that are worked out for the front, and the most seconds that each may take.
 _EXACT, _EXACT_S = 12, 1.0
+_FEW, _QUICK_OPTIONS = 2, 2000
 #: Costs that differ by less than this part are one.
 _SAME = 1e-9
 
@@ -192,7 +193,10 @@ def _trace(settled: Settled, structure: Structure, solution: Solution) -> list[F
     figures = settled.figures
     problem = structure.state(figures.costs)
     most = count_points(settled)
-    points = list(trace_front(problem, figures.counted, exact=_EXACT, points=most, seconds=_EXACT_S))
+    # Formats and chains make an optimum of hundreds of layers a matter of seconds instead of milliseconds.
+    is_quick = structure.is_free or sum(map(len, figures.costs)) <= _QUICK_OPTIONS
+    exact = _EXACT if is_quick else _FEW
+    points = list(trace_front(problem, figures.counted, exact=exact, points=most, seconds=_EXACT_S))
     own = FrontPoint(
         "exact" if solution.is_proven else "greedy",
         solution.choice,

@@ -42,8 +42,9 @@ def choose_again(plan: Plan, *, budget_bpw: float | None = None, pins: Mapping[s
     _check(plan, pinned)
     units = _group(list(plan.rows))
     options = [_list_common(plan, names, pinned) for names in units]
+    numel = {row.tensor: row.numel for row in plan.rows}
     costs, bits = (
-        tuple(_sum(plan, names, schemes, part) for names, schemes in zip(units, options, strict=True))
+        tuple(_sum(plan, names, schemes, part, numel) for names, schemes in zip(units, options, strict=True))
         for part in ("cost", "bits")
     )
     problem = _state(plan, options, costs)
@@ -196,9 +197,8 @@ def _list_common(plan: Plan, names: Sequence[str], pinned: Mapping[str, str]) ->
     return list(wanted)
 
 
-def _sum(plan: Plan, names: Sequence[str], schemes: Sequence[str], part: str) -> Doubles:
+def _sum(plan: Plan, names: Sequence[str], schemes: Sequence[str], part: str, numel: Mapping[str, int]) -> Doubles:
     """A figure of each scheme over a unit's tensors: costs, or bits in all."""
-    numel = {row.tensor: row.numel for row in plan.rows}
     total = np.zeros(len(schemes))
     for name in names:
         own = plan.candidates[name]

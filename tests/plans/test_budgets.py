@@ -26,6 +26,7 @@ def test_bytes_are_read_with_decimal_and_binary_units(text: str, size: float) ->
 
 
 def test_one_budget_is_chosen() -> None:
+    assert choose_budget(budget_bytes=40) == Budget("budget_bytes", 40)
     assert choose_budget(budget_bpw=4.5) == Budget("budget_bpw", 4.5)
     assert choose_budget(budget_bytes="4GiB") == Budget("budget_bytes", 4 << 30)
     assert choose_budget(min_sqnr_db=-3) == Budget("min_sqnr_db", -3.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -120,6 +121,13 @@ def test_bytes_count_what_is_kept_float_and_bits_do_not() -> None:
     assert large.assignments == {"w": "int8 channel"}
     with pytest.raises(InfeasibleError, match=r"96 are those of the smallest plan, 400 those of tensors kept float"):
         plan_bits(table, budget_bytes=450, header=header)
+
+
+def test_few_bytes_are_a_budget_of_few_weights_and_a_slip_elsewhere(rows: Table[Any]) -> None:
+    table = sweep({"w": np.float32([[1, 2, 3, 5]])}, ["int4", "int8"])
+    assert plan_bits(table, budget_bytes=7).assignments == {"w": "int4"}
+    with pytest.raises(InfeasibleError, match=r"--budget-bytes 4 \(did you mean --budget-bpw 4\?\) can not be kept"):
+        plan_bits(rows, budget_bytes=4)
 
 
 def test_the_nearest_feasible_budget_that_is_told_can_be_kept(rows: Table[Any]) -> None:
@@ -245,3 +253,11 @@ def test_what_does_not_go_together_is_one_message(rows: Table[Any], options: dic
     with pytest.raises(ValueError, match=told) as error:
         plan_bits(tables, budget_bpw=5, **options)
     assert "\n" not in str(error.value)
+
+
+def test_after_a_cancel_the_optimum_is_kept_without_what_follows_it(rows: Table[Any]) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    plan = plan_bits(rows, budget_bpw=4.5, cancel=cancel)
+    assert plan.assignments == plan_bits(rows, budget_bpw=4.5).assignments
+    assert (plan.front, "certainty" in plan.more) == ([], False)

@@ -30,11 +30,6 @@ def parse_lock(text: str) -> str:
     return "=".join(split_pin(text))
 
 
-def _parse_pattern(text: str) -> str:
-    Pattern.parse(text, "exclude")
-    return text
-
-
 @dataclass(frozen=True, slots=True)
 class PlanView(View):
     """Everything that decides what the page shows.
@@ -49,7 +44,7 @@ class PlanView(View):
     measure: str = bound("weights", choices=tuple(MEASURES))
     schemes: tuple[str, ...] = bound((), parse=Scheme.parse)
     include: str = bound("")
-    exclude: str = bound("", parse=_parse_pattern)
+    exclude: str = bound("")
     budget: float | None = bound(None, number=float, low=0.01, high=MOST_BUDGET)
     objective: str | None = bound(None)
     pins: tuple[str, ...] = bound((), parse=parse_pin)

@@ -134,6 +134,24 @@ class TestSweptSample:
         assert "lock" not in page.query_params
 
 
+class TestWhatCanNotBeKept:
+    @pytest.mark.parametrize(
+        ("asked", "message"),
+        [
+            ({"exclude": "("}, "exclude '(' is not a regular expression"),
+            ({"pins": ["fc=int8 channel", "fc1=int4 channel"]}, "pins contradict each other"),
+            ({"pins": "nothing=int8"}, "matches none of the 3 tensors"),
+            ({"most": "1", "pins": ["fc1=int8 channel", "fc2=int4 channel"]}, "at least 2 are needed"),
+        ],
+        ids=["a broken expression", "two pins of a tensor", "a pin of nothing", "formats against pins"],
+    )
+    def test_it_is_one_message_in_place_of_the_plan(self, asked: dict[str, str | list[str]], message: str) -> None:
+        page = open_plan(source="sample:digits-mlp", **asked)
+        assert len(page.error) == 1
+        assert message in page.error[0].value.replace("\\", "")
+        assert "--" not in page.error[0].value.replace("\\", "")
+
+
 class TestSavedPlan:
     def test_it_opens_with_its_front_and_is_planned_anew_at_the_budget(self, saved: Plan) -> None:
         page = open_plan(source="plan.json", budget="4")
