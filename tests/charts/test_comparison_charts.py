@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qanalysis.charts.comparison_charts import MOST_BARS, draw_difference, draw_places, draw_ranks, draw_values
+from qanalysis.charts.comparison_tables import name_pairs
 from qanalysis.charts.palette import Theme
 from qanalysis.comparisons.portrait import Portrait
 from qanalysis.comparisons.row import ComparisonRow
@@ -64,10 +65,10 @@ def make_rows(number: int) -> list[ComparisonRow]:
 
 def test_worst_tensors_come_first_and_what_is_exact_has_no_bar() -> None:
     rows = [*reversed(make_rows(60)), ComparisonRow(tensor_a="same", tensor_b="same", sqnr_db=math.inf)]
-    figure = draw_ranks(rows, chosen="l.1")
+    figure = draw_ranks(rows, name_pairs(rows), chosen="l.1")
     assert figure is not None
     bars, marks = figure.to_figure().data
     assert list(bars.x) == [20.0 + at for at in range(MOST_BARS)]
     assert bars.marker.color[1] != bars.marker.color[0] == bars.marker.color[2]
     assert list(marks.y) == list(range(1, MOST_BARS, 2))
-    assert draw_ranks(rows[-1:]) is None
+    assert draw_ranks(rows[-1:], ["same"]) is None
