@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from qanalysis.comparisons.row import ComparisonRow
 from qanalysis.notation import decibels, percent, plain
 
 HEIGHT = 380
-MOST_BARS = 40
+MOST_BARS = 20
+FEWEST_SLOTS = 8  # room for bars: fewer are no thicker
 _BAR = 18  # pixels of height
 _LEGEND = {"legend": {"y": -0.2, "yanchor": "top"}, "showlegend": True, "margin": {"t": 92, "b": 76}}
 
@@ -64,10 +65,9 @@ def draw_difference(portrait: Portrait, *, log_counts: bool = False, theme: Them
 def draw_places(portrait: Portrait, *, theme: Theme = "light") -> Drawing:
     """Where in the matrix B differs: √mean (b − a)² of blocks, output channels down, what they sum over along."""
     rms = portrait.rms
-    place, share = portrait.worst_row
     rows = [_name_block(at, portrait.row_step, len(portrait.row_energy)) for at in range(rms.shape[0])]
     finite = rms[np.isfinite(rms)]
-    worst = f"output channel {place} holds {percent(share)} of the error energy" if share else "no difference"
+    worst = _name_worst(portrait)
     trace = {
         "type": "heatmap",
         "z": rms,
@@ -95,17 +95,40 @@ def draw_places(portrait: Portrait, *, theme: Theme = "light") -> Drawing:
     )
 
 
-def draw_ranks(rows: Sequence[ComparisonRow], *, chosen: str = "", theme: Theme = "light") -> Drawing | None:
+def _name_worst(portrait: Portrait) -> str:
+    """The channel that holds more than its part of the error: the row or the column that stands out more."""
+    (row, of_row), (column, of_column) = portrait.worst_row, portrait.worst_column
+    if not of_row:
+        return "no difference"
+    if of_column * len(portrait.column_energy) > of_row * len(portrait.row_energy):
+        return f"column {column} holds {percent(of_column)} of the error energy"
+    return f"output channel {row} holds {percent(of_row)} of the error energy"
+
+
+def draw_ranks(
+    rows: Sequence[ComparisonRow],
+    names: Sequence[str],
+    *,
+    chosen: str = "",
+    failing: Container[str] = (),
+    theme: Theme = "light",
+) -> Drawing | None:
     """SQNR of B against A of the tensors that differ, worst first, at most `MOST_BARS`; a mark where theory lies.
 
-    None where no tensor has a finite figure. `chosen` is the name in A of the tensor whose bar is filled.
+    None where no tensor has a finite figure. `names` tell the rows apart; `chosen` is that of the bar that is filled,
+    `failing` those that a gate does not let pass.
     """
-    known = sorted((row for row in rows if row.sqnr_db is not None and math.isfinite(row.sqnr_db)), key=_sqnr)
+    pairs = zip(rows, names, strict=True)
+    known = sorted(
+        ((row, name) for row, name in pairs if row.sqnr_db is not None and math.isfinite(row.sqnr_db)),
+        key=lambda pair: _sqnr(pair[0]),
+    )
     if not known:
         return None
-    shown, colours = known[:MOST_BARS], PALETTES[theme]
-    names = [row.tensor_a for row in shown]
-    labels = label_layers(list(dict.fromkeys(names)))
+    colours = PALETTES[theme]
+    shown, names = [row for row, _name in known[:MOST_BARS]], [name for _row, name in known[:MOST_BARS]]
+    labels = label_layers(names)
+    tints = [(colours.clipped if name in failing else colours.kept, name) for name in names]
     places = list(range(len(shown)))
     bars: dict[str, Any] = {
         "type": "bar",
@@ -113,11 +136,16 @@ def draw_ranks(rows: Sequence[ComparisonRow], *, chosen: str = "", theme: Theme 
         "x": [row.sqnr_db for row in shown],
         "y": places,
         "name": "SQNR of B against A",
-        "customdata": names,
-        "text": [escape(f"{row.tensor_a}: {decibels(row.sqnr_db)}. {row.reason}") for row in shown],
+        # A point says layer and scheme to the page: of rows there is the first alone.
+        "customdata": [[name, ""] for name in names],
+        "text": [
+            escape(f"{name}: {decibels(row.sqnr_db)}. {row.reason}") for name, row in zip(names, shown, strict=True)
+        ],
         "textposition": "none",
         "hovertemplate": "%{text}<extra></extra>",
-        "marker": {"color": [colours.kept if name == chosen else fade(colours.kept, 0.55) for name in names]},
+        "width": 0.7,
+        "marker": {"color": [tint if name == chosen else fade(tint, 0.55) for tint, name in tints]},
+        "showlegend": False,
     }
     predicted = [(place, row.theory_sqnr_db) for place, row in zip(places, shown, strict=True) if row.theory_sqnr_db]
     marks = line(
@@ -125,7 +153,7 @@ def draw_ranks(rows: Sequence[ComparisonRow], *, chosen: str = "", theme: Theme 
         y=[place for place, _theory in predicted],
         mode="markers",
         name="Gaussian values in B's format",
-        marker={"symbol": "line-ns-open", "size": 14, "color": colours.reference, "line": {"width": 2}},
+        marker={"symbol": "line-ns-open", "size": 14, "color": colours.text, "line": {"width": 2}},
         hovertemplate="predicted %{x:.2f} dB<extra></extra>",
     )
     among = f"worst {len(shown)} of {len(known):,}" if len(known) > len(shown) else f"all {len(known)} that differ"
@@ -135,17 +163,17 @@ def draw_ranks(rows: Sequence[ComparisonRow], *, chosen: str = "", theme: Theme 
         theme,
         subtitle=f"{among}; A is the signal, b − a the noise",
         alt=f"SQNR of {count_of(len(shown), 'tensor')}: worst {names[0]} with {decibels(shown[0].sqnr_db)}.",
-        height=150 + _BAR * max(len(shown), 4),
+        height=max(HEIGHT, 150 + _BAR * len(shown)),
         xaxis={"title": {"text": "SQNR (dB)"}},
         yaxis={
-            "autorange": "reversed",
+            "range": [max(len(shown), FEWEST_SLOTS) - 0.5, -0.5],
             "tickvals": places,
             "ticktext": [escape(labels[name]) for name in names],
             "showgrid": False,
             "automargin": True,
         },
         margin={"t": 92, "b": 70},
-        legend={"y": -0.08, "yanchor": "top"} if len(shown) > 10 else {"y": -0.25, "yanchor": "top"},
+        legend={"y": -0.2, "yanchor": "top"},
         showlegend=bool(predicted),
     )
 

@@ -6,7 +6,8 @@ The architecture need not be known: of all tables the one is taken that finds mo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -71,15 +72,29 @@ def _vary(key: str) -> Iterator[str]:
 
 @cache
 def _list_tables() -> list[dict[str, str]]:
-    """Names in GGUF by names of the model, with 0 for the number of the block, for each architecture."""
-    from gguf import MODEL_ARCH, get_tensor_name_map
+    """Names in GGUF by names of the model, with 0 for the number of the block, for each architecture.
 
-    return [{key: found for key, (_kind, found) in get_tensor_name_map(arch, 1).mapping.items()} for arch in MODEL_ARCH]
+    The package writes the words of one architecture into the table that all share: what is asked for after it would
+    lack the second norm of every block. The table is put back as it was after each.
+    """
+    from gguf import MODEL_ARCH, TensorNameMap, get_tensor_name_map
+
+    shared = TensorNameMap.block_mappings_cfg
+    own, tables = dict(shared), list[dict[str, str]]()
+    for arch in MODEL_ARCH:
+        mapping = get_tensor_name_map(arch, 1).mapping
+        tables.append({key: found for key, (_kind, found) in mapping.items()})
+        shared.clear()
+        shared.update(own)
+    return tables
 
 
-def name_for_gguf(names: Sequence[str]) -> dict[str, GgufName]:
+def name_for_gguf(names: Sequence[str], known: Collection[str] = ()) -> dict[str, GgufName]:
     """What GGUF calls the tensors of a model, by the architecture whose table has most of them; names that it has not
     are left out.
+
+    `known` are names of a GGUF file, whose own table finds most of them. Of tables that find as many, that one is taken
+    which agrees with most of the others.
 
     >>> name_for_gguf(["model.layers.3.mlp.experts.5.up_proj.weight"])
     {'model.layers.3.mlp.experts.5.up_proj.weight': GgufName(name='blk.3.ffn_up_exps.weight', expert=5)}
@@ -87,10 +102,19 @@ def name_for_gguf(names: Sequence[str]) -> dict[str, GgufName]:
     alike = dict[str, list[str]]()
     for name in names:
         alike.setdefault(_EXPERT.sub(r"\1", _NUMBER.sub("0", name, count=1)), []).append(name)
+    there = {_NUMBER.sub("0", name, count=1) for name in known}
 
-    def count(table: Mapping[str, str]) -> int:
-        return sum(len(those) for those in alike.values() if next(_translate(those[0], table), None))
+    def name_kinds(table: Mapping[str, str]) -> dict[str, str]:
+        firsts = {kind: next(_translate(kind, table), None) for kind in alike}
+        return {kind: one.name for kind, one in firsts.items() if one is not None}
 
-    best = max(_list_tables(), key=count)
-    firsts = {name: next(_translate(name, best), None) for name in names}
-    return {name: one for name, one in firsts.items() if one is not None}
+    def count(found: Mapping[str, str]) -> tuple[int, int]:
+        return sum(one in there for one in found.values()), sum(len(alike[kind]) for kind in found)
+
+    named = [(name_kinds(table), table) for table in _list_tables()]
+    most = max(count(found) for found, _ in named)
+    best = [(found, table) for found, table in named if count(found) == most]
+    votes = Counter(word for found, _ in best for word in found.items())
+    _, table = max(best, key=lambda one: sum(votes[word] for word in one[0].items()))
+    every = {name: next(_translate(name, table), None) for name in names}
+    return {name: one for name, one in every.items() if one is not None}

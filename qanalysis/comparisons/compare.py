@@ -15,6 +15,7 @@ from qanalysis.comparisons.errors import Tally, measure_pair, settle_order
 from qanalysis.comparisons.maps import parse_maps
 from qanalysis.comparisons.matching import match_tensors
 from qanalysis.comparisons.pair import Pair
+from qanalysis.comparisons.pooled import Pool
 from qanalysis.comparisons.reading import Side
 from qanalysis.comparisons.remarks import tell_gap, tell_relation
 from qanalysis.comparisons.row import ComparisonRow
@@ -58,7 +59,7 @@ def compare(
     Names find each other as `match_tensors` says; `maps` are its expressions, or texts "REGEX=REPLACEMENT". `include`
     and `exclude` are expressions searched in both names of a pair. With `structure_only` no value is read. Values are
     read a block at a time where a source can give slices; elements that are not finite in either are left out and
-    counted in `reason`. `more["pooled"]` of the result has the SQNR over all that was compared.
+    counted in `reason`. `more["pooled"]` of the result has the SQNR over the weights that differ (`Pool`).
 
     `on_progress` is called before each tensor; setting `cancel` ends the work before the next one, with `complete`
     false and the rest of the rows without figures. Raises ValueError where no tensor of A is one of B, for a map or an
@@ -98,7 +99,7 @@ def compare(
         },
         complete=work.complete,
         coverage=[*_cover(rows, left), *_note(first, "A"), *_note(second, "B")],
-        more={POOLED: work.describe_pool()} if not structure_only else {},
+        more={POOLED: work.pool.describe()} if not structure_only else {},
     )  # fmt: skip
 
 
@@ -116,7 +117,7 @@ class _Work:
         self.structure, self.complete = Structure(), True
         self._a, self._b, self._pairs = Side(a), Side(b), pairs
         self._on_progress, self._cancel = on_progress, cancel
-        self._pool, self._tensors = ErrorStats(), 0
+        self.pool = Pool()
 
     def measure(self) -> list[ComparisonRow]:
         """The rows of all pairs, with figures where they fit."""
@@ -141,27 +142,18 @@ class _Work:
             tally = measure_pair(settled, self._a, self._b)
         except CheckpointError as error:
             return replace(self.structure.describe(pair, str(error)), status="dtype")
-        self._pool += tally.stats
-        self._tensors += 1
-        return _fill(self.structure.describe(settled, told), settled, tally)
-
-    def describe_pool(self) -> dict[str, Any]:
-        """What was compared in all: tensors, values, and the SQNR over their summed powers."""
-        stats = self._pool
-        sqnr = stats.sqnr_db if stats.sum_e2 else None
-        return {
-            "tensors": self._tensors,
-            "values": int(stats.count),
-            "sqnr_db": sqnr,
-            "relative_l2": stats.relative_l2,
-            "max_abs_error": stats.max_abs_error,
-        }
+        row = self.structure.describe(settled, told)
+        self.pool.add(row.role, tally)
+        return _fill(row, settled, tally)
 
 
 def _fill(row: ComparisonRow, pair: Pair, tally: Tally) -> ComparisonRow:
     """The row with its figures, what theory predicts, and what there is to say of both."""
     stats = tally.stats
-    exact = bool(stats.count) and not stats.max_abs_e
+    same = bool(stats.count) and not stats.max_abs_e
+    exact = same and not tally.non_finite_apart
+    if same and not exact:  # what is not finite in one alone is no error that has a size
+        stats = ErrorStats()
     sqnr = math.inf if exact else stats.sqnr_db
     info = pair.b.info if pair.b is not None else None
     theory = gap = None
@@ -170,7 +162,9 @@ def _fill(row: ComparisonRow, pair: Pair, tally: Tally) -> ComparisonRow:
         gap = tell_gap(sqnr, theory, tally, read_stored(info))
     lost = [(tally.non_finite_a, "A"), (tally.non_finite_b, "B")]
     told = [tell_relation(stats) or gap or "", *(_tell_lost(number, side) for number, side in lost if number)]
-    if not stats.count:
+    if same and not exact:
+        told.append("the others are the same value by value")
+    elif not stats.count:
         told.append("no element is finite in both" if stats.non_finite else "no elements")
     elif not stats.sum_x2 and not exact:
         told.append("every element of A is 0")
@@ -205,10 +199,9 @@ def _filter(pairs: Sequence[Pair], include: str | None, exclude: str | None) -> 
 
     kept = [pair for pair in pairs if passes(pair)]
     if not kept:
-        asked = " and ".join(
-            f"{word} {quote(text)}" for word, text in (("include", include), ("exclude", exclude)) if text
-        )
-        raise ValueError(f"{asked} leave none of the {len(pairs):,} tensors, which begin with {quote(names[0])}")
+        words = [f"{word} {quote(text)}" for word, text in (("include", include), ("exclude", exclude)) if text]
+        asked = f"{' and '.join(words)} leave{'s' * (len(words) == 1)}"
+        raise ValueError(f"{asked} none of the {len(pairs):,} tensors, which begin with {quote(names[0])}")
     return kept, len(pairs) - len(kept)
 
 

@@ -25,7 +25,8 @@ _SURELY = 0.25
 
 @dataclass(slots=True)
 class Tally:
-    """Sums over the elements that are finite in both; energies of the error, and largest magnitudes of A, by row and by
+    """Sums over the elements that are finite in both, and how many are not, those apart (`non_finite_apart`) that are
+    not the same infinity or no number in both; energies of the error, and largest magnitudes of A, by row and by
     column of the matrix.
     """
 
@@ -34,6 +35,7 @@ class Tally:
     stats: ErrorStats = field(default_factory=ErrorStats)
     non_finite_a: int = 0
     non_finite_b: int = 0
+    non_finite_apart: int = 0
     row_energy: Doubles = field(init=False)
     row_largest: Doubles = field(init=False)
     column_energy: Doubles = field(init=False)
@@ -88,6 +90,7 @@ class Tally:
         self.non_finite_a += int(x.size - fine_a.sum())
         self.non_finite_b += int(y.size - fine_b.sum())
         lost = ~(fine_a & fine_b)
+        self.non_finite_apart += int(lost.sum() - np.sum(lost & ((x == y) | (np.isnan(x) & np.isnan(y)))))
         original[lost] = 0.0
         e[lost] = 0.0
         return int(lost.sum())
@@ -123,14 +126,14 @@ def settle_order(pair: Pair, a: Side, b: Side) -> tuple[Pair, str]:
     if len(tried) < 2:
         return replace(pair if not tried else tried[0], others=()), ""
     energy, signal = _try(tried[0], a, b)
-    if energy < _SURELY * signal:
+    if energy < _SURELY * signal and not any(one.is_changed for one in tried):
         return replace(tried[0], others=()), ""
     energies = [energy, *(_try(one, a, b)[0] for one in tried[1:])]
     best = int(np.argmin(energies))
     if energies[best] >= _CLEARLY_LESS * energies[0]:
         return replace(tried[0], others=()), ""
     found = replace(tried[best], others=())
-    return found, f"{_describe(found)}, as found by trial"
+    return found, ", as ".join(filter(None, (_describe(found), "found by trial")))
 
 
 def _try(pair: Pair, a: Side, b: Side) -> tuple[float, float]:
@@ -152,6 +155,8 @@ def _try(pair: Pair, a: Side, b: Side) -> tuple[float, float]:
 def _describe(pair: Pair) -> str:
     told = [part.rows.told for part in (pair.a, pair.b) if part is not None and part.rows is not None]
     words: Sequence[str] = [word for word in told if word]
+    if pair.is_changed:
+        return ""  # the row says what is compared
     if pair.heads:
         return f"rows turned in {pair.heads} heads"
     if "transposed" in pair.matched_by:

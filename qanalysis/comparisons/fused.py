@@ -49,6 +49,7 @@ _QKV = {
     "qkv_linear",
 }  # fmt: skip
 _GATE_UP = {"gate_up_proj", "gate_up", "w13", "ffn_gate_up", "ffn_gate_up_exps", "gate_up_exps"}
+_TURNED_STACK = MatrixView((0, 2))
 _RULES = (
     _Rule(
         "fused q/k/v",
@@ -92,6 +93,8 @@ def find_fusions(whole: TensorInfo, key: Key, known: Mapping[Key, TensorInfo]) -
     else:
         last, tail = ending, ""
     stem = f"{text}." if text else ""
+    if last == "attn_kv_b" and not tail:
+        return _find_latent(whole, known.get(Key(f"{stem}attn_k_b")), known.get(Key(f"{stem}attn_v_b")))
     for rule in (rule for rule in _RULES if last in rule.names):
         for words in rule.parts:
             texts = [f"{stem}{word}{tail}" for word in words]
@@ -99,6 +102,18 @@ def find_fusions(whole: TensorInfo, key: Key, known: Mapping[Key, TensorInfo]) -
             if found is not None:
                 return found
     return None
+
+
+def _find_latent(whole: TensorInfo, keys: TensorInfo | None, values: TensorInfo | None) -> Fusion | None:
+    """Keys and values of latent attention: in GGUF stacks of a matrix per head, the one of keys transposed."""
+    if keys is None or values is None or not len(whole.shape) + 1 == len(keys.shape) == len(values.shape) == 3:
+        return None
+    turned, stack = replace(keys, view=_TURNED_STACK), as_stack(values)
+    rows, columns = find_sizes(whole)
+    sizes = find_sizes(turned), find_sizes(stack)
+    if keys.shape[0] != values.shape[0] or sizes[0][0] + sizes[1][0] != rows or {one[1] for one in sizes} != {columns}:
+        return None
+    return Fusion(whole, "fused k/v", ("k", "v"), (FusedPart(turned, "k"), FusedPart(stack, "v")), keys.shape[0])
 
 
 def _find_parts(

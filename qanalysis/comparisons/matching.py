@@ -59,6 +59,7 @@ class _Side:
     tensors: Sequence[TensorInfo]
     facts: ModelFacts
     names: Mapping[str, str]
+    others: Sequence[TensorInfo]
     open: dict[str, TensorInfo] = field(init=False)
     spelled: Mapping[str, Spelled] = field(init=False)
     is_gguf: bool = field(init=False)
@@ -66,7 +67,8 @@ class _Side:
     def __post_init__(self) -> None:
         self.open = {info.name: info for info in self.tensors}
         self.is_gguf = is_gguf_style(self.open)
-        found = spell(list(dict.fromkeys(self.names.get(name, name) for name in self.open)))
+        names = list(dict.fromkeys(self.names.get(name, name) for name in self.open))
+        found = spell(names, [info.name for info in self.others])
         self.spelled = {
             name: replace(found[self.names.get(name, name)], graph=_name_in_graph(info))
             for name, info in self.open.items()
@@ -94,7 +96,7 @@ class _Matching:
         facts_b: ModelFacts,
     ) -> None:
         names = {name: one.to for name, one in renamed.items()}
-        self.a, self.b = _Side(a, facts_a, names), _Side(b, facts_b, {})
+        self.a, self.b = _Side(a, facts_a, names, b), _Side(b, facts_b, {}, a)
         self.renamed = renamed
         self.pairs: list[Pair] = []
 

@@ -25,8 +25,8 @@ _OUTER = frozenset(
 )  # fmt: skip
 _EXPERT = re.compile(r"(?<=\bexperts)\.([0-9]{1,4})(?=\.)")
 _BLOCK = re.compile(r"(?<=\.)[0-9]{1,4}(?=\.)|^[0-9]{1,4}(?=\.)")
-_GGUF = re.compile(r"blk\.[0-9]+\.|(?:token_embd|output|output_norm)\.(?:weight|bias)$")
-_GGUF_BLOCK = re.compile(r"(?<=^blk\.)0(?=\.)")
+_GGUF = re.compile(r"(?:(?:enc|dec|v|a)\.)?blk\.[0-9]+\.|(?:token_embd|output|output_norm)\.(?:weight|bias)$")
+_GGUF_BLOCK = re.compile(r"(?<=\bblk\.)0(?=\.)")
 #: GGUF's tables have no names as long as this.
 _LONGEST_KNOWN = 200
 _QKV = re.compile(r"(^|\.)(?:qkv_proj|wqkv|Wqkv|W_pack|qkv|query_key_value|to_qkv|qkv_linear)(?=\.(?:weight|bias)$)")
@@ -116,30 +116,31 @@ def name_module(node: str) -> str:
     return ".".join(parts)
 
 
-def spell(names: Sequence[str]) -> dict[str, Spelled]:
-    """Each name in the spellings by which it may be found in another source.
+def spell(names: Sequence[str], known: Iterable[str] = ()) -> dict[str, Spelled]:
+    """Each name in the spellings by which it may be found in another source, which has the names `known`.
 
     GGUF's tables are asked once for each kind of name, whatever its block and expert.
     """
     kinds = {name: _find_kind(name) for name in names}
-    found = _ask_tables({kind for kind, _, _ in kinds.values() if len(kind) <= _LONGEST_KNOWN})
+    there = [name for name in known if is_gguf_style([name])]
+    found = _ask_tables({kind for kind, _, _ in kinds.values() if len(kind) <= _LONGEST_KNOWN}, there)
     spelled = {}
     for name, (kind, block, expert) in kinds.items():
-        known = found.get(kind)
+        one = found.get(kind)
         key = None
         if is_gguf_style([name]):
             key = make_key(name)
-        elif known is not None:
-            text = _restore_fused(make_key(_GGUF_BLOCK.sub(block, known)).text, kind)
+        elif one is not None:
+            text = _restore_fused(make_key(_GGUF_BLOCK.sub(block, one)).text, kind)
             key = Key(text, expert)
         spelled[name] = Spelled(name, make_key(strip_prefix(name)), key)
     return spelled
 
 
-def _ask_tables(kinds: set[str]) -> dict[str, str]:
+def _ask_tables(kinds: set[str], there: Sequence[str]) -> dict[str, str]:
     """What GGUF calls kinds of names; of a fused one that its tables lack, what it would be by the name of q alone."""
     asked = {kind: [_QKV.sub(rf"\g<1>{word}", kind) for word in _QUERIES] for kind in kinds if _QKV.search(kind)}
-    known = name_for_gguf(sorted(kinds.union(*asked.values())))
+    known = name_for_gguf(sorted(kinds.union(*asked.values())), there)
     found = {kind: known[kind].name for kind in kinds if kind in known}
     for kind, names in asked.items():
         alone = next((known[name].name for name in names if name in known), "")

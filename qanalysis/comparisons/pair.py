@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
+import numpy as np
+
+from qanalysis.arrays import Floats
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.comparisons.rows import Rows
 from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
 _STACKED = MatrixView((0, 1))
+#: What converters make of values beside storing them otherwise.
+Change = Literal["", "plus one", "minus exp"]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One tensor as a matrix of output channels, or some of its rows in their order; None for all as they lie."""
+    """One tensor as a matrix of output channels, or some of its rows in their order; None for all as they lie.
+
+    `change` is what the values become before they are compared.
+    """
 
     info: TensorInfo
     rows: Rows | None = None
+    change: Change = ""
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -28,6 +38,22 @@ class Part:
         """
         rows, columns = find_sizes(self.info)
         return (self.rows.count if self.rows is not None else rows), columns
+
+
+def change_values(values: Floats, change: Change) -> Floats:
+    """The values as a converter changes them, in float32 as it does.
+
+    >>> change_values(np.float32([0.0, 1.0]), "plus one").tolist()
+    [1.0, 2.0]
+    >>> change_values(np.float32([0.0]), "minus exp").tolist()
+    [-1.0]
+    """
+    if change == "plus one":
+        return values + np.float32(1)
+    if change == "minus exp":
+        with np.errstate(over="ignore"):
+            return -np.exp(values)
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +69,11 @@ class Pair:
     matched_by: str = ""
     heads: int = 0
     others: tuple[Pair, ...] = ()
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether values of a side are changed before they are compared."""
+        return any(part is not None and part.change for part in (self.a, self.b))
 
     @property
     def fits(self) -> bool:

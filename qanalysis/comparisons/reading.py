@@ -8,7 +8,7 @@ import numpy as np
 
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.source import TensorInfo, TensorSource
-from qanalysis.comparisons.pair import Part, is_column
+from qanalysis.comparisons.pair import Part, change_values, is_column
 from qanalysis.comparisons.rows import find_runs
 from qanalysis.quantizers.matrix_view import MatrixView
 
@@ -53,6 +53,9 @@ class RowReader:
 
     def read(self, first: int, last: int) -> Floats:
         """Rows first..last as (last - first, columns); do not write into them."""
+        return change_values(self._read_ordered(first, last), self._part.change)
+
+    def _read_ordered(self, first: int, last: int) -> Floats:
         if self._order is None:
             return self._read_span(first, last)
         wanted = self._order[first:last]

@@ -53,6 +53,8 @@ def tell_relation(stats: ErrorStats) -> str:
     if stats.sum_e2 / stats.count - mean * mean <= _ALIKE * mean * mean:
         return f"B is A {'+' if mean > 0 else '−'} {plain(abs(mean), digits=4)} throughout"
     factor = 1 + stats.sum_xe / stats.sum_x2
+    if stats.sum_xe == -stats.sum_x2 == -stats.sum_e2:
+        return "every value of B is 0"
     left = stats.sum_e2 - (factor - 1) * stats.sum_xe
     return f"B is A times {plain(factor, digits=4)} throughout" if left <= _ALIKE * stats.sum_e2 else ""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from qanalysis.checkpoints.source import ModelFacts, TensorInfo
 from qanalysis.comparisons.fused import FusedPart, Fusion
 from qanalysis.comparisons.names import Key
-from qanalysis.comparisons.pair import Part, find_sizes
+from qanalysis.comparisons.pair import Change, Part, find_sizes
 from qanalysis.comparisons.rows import Cut, Rows, turn_heads
 from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
@@ -25,6 +25,7 @@ _WIDTHS = (128, 64, 256, 96, 80, 112, 160, 192, 32, 48, 40, 72, 24, 16, 8, 4)
 _ROTARY = re.compile(r"(?:^|\.)attn_[qk](?:\.bias)?$")
 _KEYS = re.compile(r"(?:^|\.)attn_k(?:\.bias)?$")
 _FUSED_ROTARY = re.compile(r"(?:^|\.)attn_qkv(?:\.bias)?$")
+_NORM, _STATE = re.compile(r"norm(?:_[0-9a-z]+)?$"), re.compile(r"(?:^|\.)ssm_a$")
 _META = re.compile(r"(?:^|\.)w[qk]\.(?:weight|bias)$")
 #: Names of fused tensors whose rows go by heads: q, k and v of the first, then of the next.
 _BY_HEADS = re.compile(r"query_key_value|wqkv")
@@ -40,6 +41,7 @@ class Lie:
     rows: Rows | None = None
     view: MatrixView | None = None
     turned: bool = False
+    change: Change = ""
 
     @property
     def heads(self) -> int:
@@ -48,7 +50,7 @@ class Lie:
 
     def take(self, info: TensorInfo) -> Part:
         """The rows of a tensor."""
-        return Part(info if self.view is None else replace(info, view=self.view), self.rows)
+        return Part(info if self.view is None else replace(info, view=self.view), self.rows, self.change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,21 @@ def list_whole_ways(
         likely = any(one.architecture in _TURNED for one in facts) or not all(gguf[i] for i in (0, 1) if turned[i])
         orders = [turn_heads(rows, heads) for heads in _list_heads(rows, facts, of_keys=bool(_KEYS.search(text)))]
     else:
-        return straight
+        return [*straight, *_list_changed(text, straight[0], of_first=turned[1])]
     ways = [Way(Lie(order)) if place == 0 else Way(Lie(), Lie(order)) for order in orders]
     knows = any(one.heads or one.head_width for one in facts)
     return [*ways, *straight] if likely and knows else [*straight, *ways]
+
+
+def _list_changed(text: str, straight: Way, *, of_first: bool) -> Ways:
+    """What converters to GGUF make of some values, whatever the architecture: 1 is added to norms that a model applies
+    as 1 + w, such as those of Gemma, and state matrices of Mamba are stored as −exp(w).
+    """
+    change: Change = "plus one" if _NORM.search(text) else "minus exp" if _STATE.search(text) else ""
+    if not change:
+        return []
+    one, other = straight.first, straight.second
+    return [Way(replace(one, change=change), other) if of_first else Way(one, replace(other, change=change))]
 
 
 def _list_straight(a: TensorInfo, b: TensorInfo) -> Ways:
@@ -201,6 +214,8 @@ def list_fused_ways(
     """The ways for a part of a fused tensor and the tensor that is this part elsewhere, the likeliest first; `facts`
     and `gguf` are of the source of the whole, then of that of the part.
     """
+    if fusion.slots == ("k", "v"):
+        return [Way(Lie(_take_latent(fusion, part)))]
     if fusion.slots != ("q", "k", "v"):
         return [Way(Lie(rows)) for rows in _list_halves(whole, fusion, part, facts[0])]
     lies = list(_list_sections(whole, fusion, part, facts))
@@ -230,6 +245,13 @@ def _list_sections(whole: TensorInfo, fusion: Fusion, part: FusedPart, facts: Se
                 cut = Cut.of(sizes[1] // width, queries + 2, width, axis1=folds[place])
                 by_heads.append(Rows((cut,), f"{told}, by heads"))
     yield from [*by_heads, plain] if _BY_HEADS.search(whole.name) and by_heads else [plain, *by_heads]
+
+
+def _take_latent(fusion: Fusion, part: FusedPart) -> Rows:
+    """The rows of keys or values of latent attention: those of each head, keys first."""
+    keys, values = (find_sizes(one.info)[0] // fusion.experts for one in fusion.parts)
+    place = (0, keys) if part.slot == "k" else (keys, keys + values)
+    return Rows((Cut.of(fusion.experts, keys + values, axis1=place),), f"{part.slot} of k and v, by heads")
 
 
 def _list_halves(whole: TensorInfo, fusion: Fusion, part: FusedPart, facts: ModelFacts) -> list[Rows]:

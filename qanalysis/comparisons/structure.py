@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from qanalysis.checkpoints.source import TensorInfo
-from qanalysis.comparisons.pair import Pair, Part, find_sizes
+from qanalysis.comparisons.pair import Change, Pair, Part, find_sizes
 from qanalysis.comparisons.row import ComparisonRow, Status
 from qanalysis.notation import quote
+
+_CHANGES: Mapping[Change, str] = {
+    "plus one": "{} + 1 is compared, as converters write norms of such models to GGUF",
+    "minus exp": "−exp({}) is compared, as converters write it to GGUF",
+}
 
 
 @dataclass(slots=True)
@@ -21,6 +26,7 @@ class Structure:
     def describe(self, pair: Pair, *reasons: str) -> ComparisonRow:
         """The row of a pair without figures; `reasons` are what else is known of it."""
         told = [reason for reason in reasons if reason]
+        told = [*(_CHANGES[part.change].format(side) for side, part in _list_sides(pair) if part.change), *told]
         told += [f"{part.rows.told} in {side}" for side, part in _list_sides(pair) if part.rows and part.rows.told]
         status, fault = judge(pair)
         sizes = {side: self._count_bytes(side, part) for side, part in _list_sides(pair)}

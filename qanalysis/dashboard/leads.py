@@ -11,7 +11,8 @@ from qanalysis.dashboard.sources import read_root
 
 
 def lead_to_layers(source: str, layer: str, scheme: str) -> str:
-    """The address of a layer under a scheme on page Layers; "" for a model that is no sample and no path.
+    """The address of a layer under a scheme on page Layers, under the page's own where it is ""; "" for a model that is
+    no sample and no path.
 
     >>> lead_to_layers("sample:digits-cnn", "fc.weight", "int4 channel")
     './?source=sample%3Adigits-cnn&layer=fc.weight&scheme=int4+channel'
@@ -20,7 +21,8 @@ def lead_to_layers(source: str, layer: str, scheme: str) -> str:
     """
     if not source or (":" in source and not source.startswith(SAMPLE_PREFIX)):
         return ""
-    return f"./?{urlencode({'source': source, 'layer': layer, 'scheme': scheme})}"
+    asked = {"source": source, "layer": layer, "scheme": scheme}
+    return f"./?{urlencode({name: word for name, word in asked.items() if word})}"
 
 
 def lead_to_sensitivity(source: str, layer: str, scheme: str) -> str:

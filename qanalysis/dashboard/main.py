@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from qanalysis.dashboard.cache import warm_kernels
+from qanalysis.dashboard.compare import page as compare
 from qanalysis.dashboard.converter import page as converter
 from qanalysis.dashboard.elements import read_theme
 from qanalysis.dashboard.layers import page as layers
@@ -23,6 +24,7 @@ PAGES: tuple[Page[Any], ...] = (
     layers.PAGE,
     sensitivity.PAGE,
     plan.PAGE,
+    compare.PAGE,
     converter.PAGE,
     training.PAGE,
     tracker.PAGE,

@@ -1,4 +1,4 @@
-"""How far are the sweeps, trainings and measurements of sensitivities?
+"""How far are the sweeps, trainings, comparisons and measurements of sensitivities?
 
 The strip of page Layers: one bar, one button, and a line for each other job; on every page without a strip those lines
 alone. One fragment on the page, drawn again every half second while something runs.
@@ -15,7 +15,8 @@ import streamlit as st
 
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.cache import get_jobs
-from qanalysis.dashboard.jobs import Job, Snapshot, SweepJob, SweepRequest
+from qanalysis.dashboard.comparisons import CompareRequest, get_comparisons, tell_comparison
+from qanalysis.dashboard.jobs import Job, JobManager, Snapshot, SweepJob, SweepRequest
 from qanalysis.dashboard.sensitivities import SensitivityRequest, get_sensitivities, tell_measurement
 from qanalysis.dashboard.trainings import TrainingRequest, get_trainings, tell_run
 from qanalysis.dashboard.wording import escape_markdown
@@ -88,7 +89,11 @@ def draw_other_jobs(own: Container[str]) -> None:
 
 def _list_active() -> tuple[Job[Any, Any, Any], ...]:
     """The server's jobs that wait or work, sweeps first, those of other sessions among them."""
-    return (*get_jobs().active(), *get_trainings().active(), *get_sensitivities().active())
+    return tuple(job for jobs in _list_managers() for job in jobs.active())
+
+
+def _list_managers() -> tuple[JobManager[Any, Any, Any], ...]:
+    return get_jobs(), get_trainings(), get_sensitivities(), get_comparisons()
 
 
 def _active_jobs() -> frozenset[str]:
@@ -133,9 +138,7 @@ def _start(request: SweepRequest) -> None:
 
 def cancel_job(digest: str) -> None:
     """Cancel a job and give it a moment to end, so that the next run shows the rows so far; for callbacks."""
-    for job in (get_jobs().find(digest), get_trainings().find(digest), get_sensitivities().find(digest)):
-        if job is None:
-            continue
+    for job in filter(None, (jobs.find(digest) for jobs in _list_managers())):
         job.cancel()
         job.wait(SETTLE_S)
 
@@ -149,9 +152,11 @@ def _draw_line(job: Job[Any, Any, Any], label: str) -> None:
         )
 
 
-def describe_job(request: SweepRequest | TrainingRequest | SensitivityRequest, snapshot: Snapshot[Any, Any]) -> str:
+def describe_job(
+    request: SweepRequest | TrainingRequest | SensitivityRequest | CompareRequest, snapshot: Snapshot[Any, Any]
+) -> str:
     """A job in a few words for pages that are not its own: source, schemes, share done, time left, the steps of a
-    training, or the runs of a model; as markdown.
+    training, the runs of a model, or the tensors of a comparison; as markdown.
 
     The source is named by the last part of its path, as text.
     """
@@ -159,6 +164,8 @@ def describe_job(request: SweepRequest | TrainingRequest | SensitivityRequest, s
         return escape_markdown(f"{request.subject}, {tell_run(snapshot)}")
     if isinstance(request, SensitivityRequest):
         return escape_markdown(f"{request.subject}, {tell_measurement(snapshot)}")
+    if isinstance(request, CompareRequest):
+        return escape_markdown(f"{request.subject}, {tell_comparison(snapshot)}")
     source = escape_markdown(shorten(request.source.rstrip("/").rpartition("/")[2]))
     if snapshot.state == "queued":
         return f"{source}, {len(request.schemes)} schemes, waiting for its turn"

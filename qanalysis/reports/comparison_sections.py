@@ -35,7 +35,12 @@ def outline_comparison(table: Table[ComparisonRow], *, title: str | None = None)
         tiles=_list_tiles(table, rows),
         opening=[f"A {shorten(names[0], _LONGEST)}, B {shorten(names[1], _LONGEST)}", answer],
         closing=[_CONVENTION, *list_notes(table.coverage)],
-        lead=[*list_limits(table), *_rank(rows), *_list_apart(rows), *_list_kept(rows)],
+        lead=[
+            *list_limits(table),
+            *_rank(rows),
+            *_list_apart(rows, read=not table.settings.get(_STRUCTURE_ONLY)),
+            *_list_kept(rows),
+        ],
         rest=[
             *_list_ways(rows),
             *tell_coverage(table),
@@ -56,7 +61,9 @@ def tell_answer(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> s
     parts = [f"{both:,} of {sum(counts.values()):,} tensors matched"]
     words = {"only-a": "only in A", "only-b": "only in B", "shape": "of other shapes", "dtype": "without real numbers"}
     parts += [f"{counts[status]:,} {word}" for status, word in words.items() if counts[status]]
-    parts += [f"{len(apart):,} scales of quantizers aside"] if apart else []
+    lacking = 0 if table.settings.get(_STRUCTURE_ONLY) else sum(map(_lacks_figures, rows))
+    parts += [f"{lacking:,} without figures"] if lacking else []
+    parts += [f"{len(apart):,} scale{'s' * (len(apart) > 1)} of quantizers aside"] if apart else []
     told = [", ".join(parts)]
     measured = _list_ranked(rows)
     if table.settings.get(_STRUCTURE_ONLY):
@@ -66,12 +73,24 @@ def tell_answer(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> s
     elif all(row.max_abs_error == 0 for row in measured):
         told.append(f"every value of the {len(measured):,} compared is the same")
     else:
-        pooled = _find_pooled(table)
-        same = sum(row.max_abs_error == 0 for row in measured)
-        among = f", of which {same:,} are the same value by value" if same else ""
-        told += [] if pooled is None else [f"{decibels(pooled)} pooled over {len(measured):,}{among}"]
+        pooled = find_pooled(table)
+        told += [] if pooled is None else [f"{decibels(pooled)} pooled over {_tell_pool(table)}"]
         told.append(f"worst: {_tell_worst(measured[0])}")
+    broken = (table.more.get("pooled") or {}).get("non_finite", 0)
+    told += [f"{broken:,} with values that are not finite in one of the two alone"] if broken else []
     return f"{'; '.join(told)}."
+
+
+def _tell_pool(table: Table[ComparisonRow]) -> str:
+    """What the pooled figure is over, and how many tensors stay out of it, most because nothing in them differs."""
+    told = table.more["pooled"]
+    count, same = told.get("pooled", told["tensors"]), told.get("same", 0)
+    others = told["tensors"] - same - count
+    word = "weight" if told.get("over") == "weights" else "tensor"
+    parts = [f"{count:,} {word}s that differ" if count != 1 else f"the one {word} that differs"]
+    parts += [f"{others:,} other{'s' * (others > 1)} differ{'s' * (others == 1)}"] if others > 0 else []
+    parts += [f"{same:,} {'are' if same > 1 else 'is'} the same value by value"] if same else []
+    return ", ".join(parts)
 
 
 def _tell_worst(row: ComparisonRow) -> str:
@@ -79,10 +98,16 @@ def _tell_worst(row: ComparisonRow) -> str:
     return f"{shorten(row.tensor_a, _LONGEST)}, {decibels(row.sqnr_db)}{f', {remark}' if remark else ''}"
 
 
-def _find_pooled(table: Table[ComparisonRow]) -> float | None:
+def find_pooled(table: Table[ComparisonRow]) -> float | None:
+    """The SQNR over all that was compared; None where nothing was, or every value is the same."""
     pooled = table.more.get("pooled")
     found = pooled.get("sqnr_db") if isinstance(pooled, dict) else None
     return float(found) if isinstance(found, int | float) else None
+
+
+def _lacks_figures(row: ComparisonRow) -> bool:
+    """Whether values were read and no figure can be told, for another reason than that there are none."""
+    return row.status == "ok" and row.sqnr_db is None and bool(row.reason) and "0" not in row.shape_a.split("x")
 
 
 def _list_ranked(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
@@ -97,7 +122,7 @@ def _list_tiles(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> l
         ("Size of A", size(a.size_bytes), _tell_bits(a)),
         ("Size of B", size(b.size_bytes), _tell_bits(b)),
     ]
-    pooled = _find_pooled(table)
+    pooled = find_pooled(table)
     return tiles if pooled is None else [("Pooled SQNR", decibels(pooled), "B against A"), *tiles]
 
 
@@ -129,9 +154,12 @@ def _rank(rows: Sequence[ComparisonRow]) -> list[Section]:
     return [Section("worst", "Tensors that differ most", [grid], more, printed=True)]
 
 
-def _list_apart(rows: Sequence[ComparisonRow]) -> list[Section]:
-    """What could not be compared, and other names."""
-    apart = sorted((row for row in rows if row.status != "ok"), key=lambda row: row.role == "scale")
+def _list_apart(rows: Sequence[ComparisonRow], *, read: bool) -> list[Section]:
+    """What could not be compared, and other names; with `read`, what was read and has no figures."""
+    apart = sorted(
+        (row for row in rows if row.status != "ok" or (read and _lacks_figures(row))),
+        key=lambda row: row.role == "scale",
+    )
     if not apart:
         return []
     lines = [

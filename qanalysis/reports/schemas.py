@@ -106,12 +106,14 @@ def _describe_pooled() -> dict[str, object]:
     number: dict[str, object] = {"type": ["number", "null"]}
     whole: dict[str, object] = {"type": "integer", "minimum": 0}
     properties = {
-        **dict.fromkeys(("tensors", "values"), whole),
+        **dict.fromkeys(("tensors", "same", "non_finite", "pooled", "values"), whole),
+        "over": {"enum": ["weights", "tensors"]},
         **dict.fromkeys(("sqnr_db", "relative_l2", "max_abs_error"), number),
     }
     return {
         "type": "object",
-        "description": "all that was compared as one: sqnr_db is 10 log10 of summed powers, null without an error",
+        "description": "of all that was compared the weights that differ as one: sqnr_db is 10 log10 of summed powers, "
+        "null without an error",
         "required": list(properties),
         "additionalProperties": False,
         "properties": properties,

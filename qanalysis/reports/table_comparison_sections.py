@@ -20,8 +20,8 @@ _SHOWN, _LONGEST = 30, 160
 def outline_tables(table: Table[TableComparisonRow], *, title: str | None = None) -> Outline:
     """The greatest loss in the column that counts, each row with its figures in both, rows that only one table has."""
     names = [str(table.settings.get(side, side.upper())) for side in ("a", "b")]
-    change = _choose_change(table)
-    answer = _answer(table, change)
+    change = choose_change(table)
+    answer = tell_changes(table, change)
     partial = "Partial: one of the two was cancelled, and lacks rows for that reason."
     return Outline(
         title=title or f"{names[0]} against {names[1]}",
@@ -33,7 +33,7 @@ def outline_tables(table: Table[TableComparisonRow], *, title: str | None = None
     )
 
 
-def _choose_change(table: Table[TableComparisonRow]) -> Column:
+def choose_change(table: Table[TableComparisonRow]) -> Column:
     """The change that is told: the first one shown that has a better direction, else the first."""
     by_name = {one.name: one for one in table.columns}
     changes = [by_name[name] for name in table.row_type.shown_first if name.startswith("delta_")]
@@ -41,7 +41,7 @@ def _choose_change(table: Table[TableComparisonRow]) -> Column:
     return next(iter([*decibels, *(one for one in changes if one.better), *changes]))
 
 
-def _rank(table: Table[TableComparisonRow], change: Column) -> np.ndarray[Any, np.dtype[np.intp]]:
+def rank_changes(table: Table[TableComparisonRow], change: Column) -> np.ndarray[Any, np.dtype[np.intp]]:
     """The places of rows with that change, what got worse most first."""
     cells = table.column(change.name)
     known = np.flatnonzero(~np.isnan(cells))
@@ -49,13 +49,13 @@ def _rank(table: Table[TableComparisonRow], change: Column) -> np.ndarray[Any, n
     return known[np.argsort(towards, kind="stable")]
 
 
-def _answer(table: Table[TableComparisonRow], change: Column) -> str:
+def tell_changes(table: Table[TableComparisonRow], change: Column) -> str:
     """How many rows both have, how many got worse, and which most, in one sentence."""
     status = table.column("status")
     both, only_a, only_b = (int((status == word).sum()) for word in ("ok", "only-a", "only-b"))
     told = [f"{both:,} of {len(table):,} rows are in both"]
     told += [f"{count:,} only in {side}" for count, side in ((only_a, "A"), (only_b, "B")) if count]
-    ranked = _rank(table, change)
+    ranked = rank_changes(table, change)
     cells = table.column(change.name)[ranked]
     worse = int((cells < 0).sum() if change.better == "higher" else (cells > 0).sum())
     if not len(ranked):
@@ -64,12 +64,12 @@ def _answer(table: Table[TableComparisonRow], change: Column) -> str:
         same = int((cells == 0).sum())
         told.append(f"{change.name} is 0 in all {same:,}" if same == len(cells) else f"{change.name} got worse in none")
     else:
-        first = f"{shorten(name_row(table, int(ranked[0])), 80)} {_tell(float(cells[0]), change)}"
+        first = f"{shorten(name_row(table, int(ranked[0])), 80)} {tell_figure(float(cells[0]), change)}"
         told.append(f"{change.name} got worse in {worse:,}, most in {first}")
     return f"{', '.join(told)}."
 
 
-def _tell(value: float, one: Column) -> str:
+def tell_figure(value: float, one: Column) -> str:
     """A figure with its unit, a change with its sign."""
     if np.isnan(value):
         return NOTHING
@@ -81,7 +81,7 @@ def _tell(value: float, one: Column) -> str:
 
 def _list_rows(table: Table[TableComparisonRow], change: Column) -> list[Section]:
     """Rows of both, what got worse most first."""
-    ranked = _rank(table, change)
+    ranked = rank_changes(table, change)
     if not len(ranked):
         return []
     by_name = {one.name: one for one in table.columns}
@@ -92,7 +92,7 @@ def _list_rows(table: Table[TableComparisonRow], change: Column) -> list[Section
     words = [one for one in words if one.name not in table.row_type.KEYS]
     lines = [
         [shorten(str(table.column(name)[at]), _LONGEST) for name in (*keys, *(one.name for one in words))]
-        + [_tell(float(table.column(one.name)[at]), one) for one in numbers]
+        + [tell_figure(float(table.column(one.name)[at]), one) for one in numbers]
         for at in ranked[:_SHOWN].tolist()
     ]
     headings = [*(keys or []), *(one.name for one in (*words, *numbers))]

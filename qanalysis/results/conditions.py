@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.notation import parse_quantity, plain, quote
+from qanalysis.notation import parse_quantity, plain, quote, shorten
 from qanalysis.results import columns
 from qanalysis.results.columns import Column, RowType
 from qanalysis.results.table import Table
@@ -27,6 +27,7 @@ _FORM = re.compile(rf"\s*(\w+)\s*({'|'.join(get_args(Operator))})\s*([^<>=!\s](?
 _FLAGS = {"true": True, "false": False}
 #: How many rows are named of those that fail one condition.
 MOST_NAMED = 10
+_LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,22 @@ class Condition:
             return str(self.asked).lower()
         return self.asked if isinstance(self.asked, str) else f"{self.asked:g}"
 
+    def find(self, table: Table[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which rows fail it, and which lack the figure though they should have it, (rows,) each."""
+        cells = table.column(self.column.name)
+        known = self._find_known(cells)
+        fails: NDArray[np.bool_] = known & np.asarray(_OPERATORS[self.operator](cells, self.asked), bool)
+        excused = np.broadcast_to(table.row_type.is_excused(table.rows.namespace()), known.shape)
+        return fails, ~known & ~excused
+
+    def _find_known(self, cells: NDArray[Any]) -> NDArray[np.bool_]:
+        return ~np.isnan(cells.astype(float)) if self.column.is_numeric else np.ones(len(cells), bool)
+
     def hold(self, table: Table[Any]) -> ConditionCheck:
         """What the rows make of it; those that fail worst are named first."""
         cells = table.column(self.column.name)
-        known = ~np.isnan(cells.astype(float)) if self.column.is_numeric else np.ones(len(cells), bool)
-        fails: NDArray[np.bool_] = known & np.asarray(_OPERATORS[self.operator](cells, self.asked), bool)
-        excused = np.broadcast_to(table.row_type.is_excused(table.rows.namespace()), known.shape)
-        lacking = ~known & ~excused
+        known = self._find_known(cells)
+        fails, lacking = self.find(table)
         at = [*_order(np.flatnonzero(fails), cells, self.operator), *np.flatnonzero(lacking).tolist()][:MOST_NAMED]
         return ConditionCheck(
             str(self),
@@ -98,7 +108,7 @@ class Condition:
             int(known.sum()),
             int(fails.sum()),
             int(lacking.sum()),
-            tuple(f"{name_row(table, place)}: {self._tell(cells[place])}" for place in at),
+            tuple(f"{shorten(name_row(table, place), _LONGEST)}: {self._tell(cells[place])}" for place in at),
             bool(known.any() and not fails.any() and not lacking.any()),
         )
 

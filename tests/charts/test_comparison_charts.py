@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from qanalysis.charts.comparison_charts import MOST_BARS, draw_difference, draw_places, draw_ranks, draw_values
+from qanalysis.charts.comparison_tables import name_pairs
 from qanalysis.charts.palette import Theme
 from qanalysis.comparisons.portrait import Portrait
 from qanalysis.comparisons.row import ComparisonRow
@@ -23,6 +25,7 @@ PORTRAIT = Portrait(
     row_step=2,
     column_step=4,
     row_energy=np.array([0.0, 0.25, 0.75]),
+    column_energy=np.full(8, 0.125),
     lost=0,
 )
 
@@ -53,6 +56,11 @@ def test_the_map_names_the_channel_with_most_of_the_error() -> None:
     json.loads(draw_places(PORTRAIT).to_json())
 
 
+def test_the_map_names_a_column_that_stands_out_more_than_any_channel() -> None:
+    figure = draw_places(replace(PORTRAIT, column_energy=np.array([0, 0.9, 0, 0.1, 0, 0, 0, 0]))).to_figure()
+    assert "column 1 holds 90 % of the error energy" in figure.layout.meta["alt"]
+
+
 def make_rows(number: int) -> list[ComparisonRow]:
     return [
         ComparisonRow(
@@ -64,10 +72,10 @@ def make_rows(number: int) -> list[ComparisonRow]:
 
 def test_worst_tensors_come_first_and_what_is_exact_has_no_bar() -> None:
     rows = [*reversed(make_rows(60)), ComparisonRow(tensor_a="same", tensor_b="same", sqnr_db=math.inf)]
-    figure = draw_ranks(rows, chosen="l.1")
+    figure = draw_ranks(rows, name_pairs(rows), chosen="l.1")
     assert figure is not None
     bars, marks = figure.to_figure().data
     assert list(bars.x) == [20.0 + at for at in range(MOST_BARS)]
     assert bars.marker.color[1] != bars.marker.color[0] == bars.marker.color[2]
     assert list(marks.y) == list(range(1, MOST_BARS, 2))
-    assert draw_ranks(rows[-1:]) is None
+    assert draw_ranks(rows[-1:], ["same"]) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gguf
 import pytest
 
 from qanalysis.checkpoints.gguf_names import GgufName, match_names, name_for_gguf
@@ -60,3 +61,21 @@ def test_many_names_of_a_kind_are_translated_each_with_its_own_numbers() -> None
     assert len(found) == len(names) + 1
     assert found["model.layers.17.mlp.experts.63.up_proj.weight"] == GgufName("blk.17.ffn_up_exps.weight", 63)
     assert name_for_gguf([]) == {}
+
+
+def test_the_table_that_all_architectures_share_stays_as_the_package_has_it() -> None:
+    name_for_gguf(["model.norm.weight"])
+    table = gguf.get_tensor_name_map(gguf.MODEL_ARCH.DEEPSEEK2, 1)
+    assert table.get_name("model.layers.0.post_attention_layernorm") == "blk.0.ffn_norm"
+
+
+LAYER = "model.layers.0."
+FUSED = ["input_layernorm", "post_attention_layernorm", "self_attn.qkv_proj", "mlp.gate_up_proj", "mlp.down_proj"]
+
+
+@pytest.mark.parametrize("known", [(), ("blk.3.attn_norm.weight", "blk.3.ffn_norm.weight", "blk.3.ffn_up.weight")])
+def test_a_name_that_tables_know_by_several_is_that_of_the_file_or_of_most_tables(known: tuple[str, ...]) -> None:
+    names = ["model.embed_tokens.weight", *(f"{LAYER}{one}.weight" for one in FUSED)]
+    assert name_for_gguf(names, known)[f"{LAYER}post_attention_layernorm.weight"].name == "blk.0.ffn_norm.weight"
+    gemma = name_for_gguf(names, ("blk.7.post_attention_norm.weight",))
+    assert gemma[f"{LAYER}post_attention_layernorm.weight"].name == "blk.0.post_attention_norm.weight"

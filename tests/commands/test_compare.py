@@ -52,7 +52,7 @@ def test_a_tuned_model_against_its_base_says_what_was_matched_and_which_tensor_c
     assert lines[0] == "A a.safetensors, B b.safetensors"
     assert lines[1].startswith("3 of 5 tensors matched, 1 only in A, 1 only in B; ")
     assert "worst: model.layers.0.fc.weight, " in lines[1]
-    assert "pooled over 3, of which 2 are the same value by value; " in lines[1]
+    assert "pooled over the one weight that differs, 2 are the same value by value; " in lines[1]
     for heading in ("Tensors that differ most", "Not compared, and other names", "Who kept what", "Coverage"):
         assert heading in lines
     assert "e = b − a" in lines[-1]
@@ -125,7 +125,7 @@ def test_two_results_are_compared_row_by_row(models: tuple[str, str]) -> None:
         (["a.safetensors", "b.safetensors", "--map", "(=x"], "map '(' is not a regular expression"),
         (["a.safetensors", "b.safetensors", "--map", "zzz=x"], "map 'zzz' finds none of the 4 names of A"),
         (["a.safetensors", "b.safetensors", "--include", "["], "include '['"),
-        (["a.safetensors", "b.safetensors", "--include", "zzz"], "leave none of the 5 tensors"),
+        (["a.safetensors", "b.safetensors", "--include", "zzz"], "leaves none of the 5 tensors"),
         (["a.safetensors", "b.safetensors", "--out", "x.pdf"], "suffix '.pdf' is unknown"),
         (["a.json", "b.json", "--structure"], "--structure is for models"),
         (["a.json", "b.json"], "a.json"),

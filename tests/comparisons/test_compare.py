@@ -22,6 +22,8 @@ from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo
 from qanalysis.comparisons.compare import CompareProgress, compare
 from qanalysis.comparisons.row import ComparisonRow
+from qanalysis.reports.comparison_sections import tell_answer
+from qanalysis.results.conditions import hold_all
 from qanalysis.results.table import Table
 
 Floats = NDArray[np.float32]
@@ -83,6 +85,19 @@ def test_the_pooled_figure_is_that_of_all_values_as_one_tensor() -> None:
     assert compare(a, b).more["pooled"]["sqnr_db"] == pytest.approx(expected, rel=1e-12)
 
 
+def test_what_is_equal_and_what_is_no_weight_does_not_raise_the_pooled_figure() -> None:
+    a = {"fc.weight": draw(8, 4), "same.weight": 100 * draw(9, 9), "fc_norm.weight": 1000 * np.ones(16, np.float32)}
+    norms = {"fc_norm.weight": "norm"}
+    b = {**a, "fc.weight": a["fc.weight"] + np.float32(0.25), "fc_norm.weight": a["fc_norm.weight"] + np.float32(1)}
+    x, y = a["fc.weight"].astype(np.float64), b["fc.weight"].astype(np.float64)
+    pooled = compare(Described(a, role=norms), Described(b, role=norms)).more["pooled"]
+    assert pooled["sqnr_db"] == pytest.approx(10 * math.log10((x**2).sum() / ((y - x) ** 2).sum()), rel=1e-12)
+    assert (pooled["tensors"], pooled["same"], pooled["pooled"], pooled["over"]) == (3, 1, 1, "weights")
+    a, b = {"fc_norm.weight": draw(16)}, {"fc_norm.weight": draw(16) + 1}
+    pooled = compare(Described(a, role=norms), Described(b, role=norms)).more["pooled"]
+    assert (pooled["pooled"], pooled["over"]) == (1, "tensors")
+
+
 def test_values_that_are_not_finite_are_left_out_and_counted() -> None:
     x, y = draw(4, 4), draw(4, 4) + np.float32(0.5)
     x[0, 0], y[1, 1], y[2, 2] = np.nan, np.inf, -np.inf
@@ -92,6 +107,23 @@ def test_values_that_are_not_finite_are_left_out_and_counted() -> None:
     assert row.sqnr_db == pytest.approx(10 * math.log10(np.square(x[fine].astype(float)).sum() / (e @ e)), rel=1e-12)
     told = "B is A + 0.5 throughout; 1 value of A not finite, left out; 2 values of B not finite, left out"
     assert row.reason == told
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_value_that_is_finite_in_one_alone_is_no_equality(broken: float) -> None:
+    x, y = draw(4, 4), draw(4, 4)
+    y[1, 2] = broken
+    table = compare({"u": x, "w": x}, {"u": x, "w": y})
+    row = table[1]
+    assert (row.status, row.sqnr_db, row.max_abs_error) == ("ok", None, None)
+    assert row.reason == "1 value of B not finite, left out; the others are the same value by value"
+    assert (table.more["pooled"]["same"], table.more["pooled"]["non_finite"]) == (1, 1)
+    answer = tell_answer(table, list(table))
+    assert "1 without figures" in answer
+    assert "1 with values that are not finite in one of the two alone" in answer
+    (check,) = hold_all(table, ["sqnr_db<20"])
+    assert not check.met
+    assert compare({"w": y}, {"w": y}).more["pooled"]["same"] == 1
 
 
 @pytest.mark.parametrize("x", [np.full((2, 2), np.nan, np.float32), np.zeros((0, 4), np.float32)], ids=["nan", "empty"])
@@ -183,6 +215,41 @@ def test_transposed_storage_and_axes_of_length_one_are_brought_together() -> Non
     assert [row.matched_by for row in table] == ["identical, transposed", "identical", "identical"]
 
 
+@pytest.mark.parametrize("flipped", [False, True], ids=["GGUF is B", "GGUF is A"])
+def test_keys_and_values_of_latent_attention_are_taken_apart_as_converters_do(flipped: bool) -> None:
+    heads, keys, values, rank = 3, 8, 6, 10
+    both = draw(heads * (keys + values), rank)
+    by_head = both.reshape(heads, keys + values, rank)
+    parts = {
+        "blk.0.attn_k_b.weight": np.ascontiguousarray(by_head[:, :keys].swapaxes(1, 2)),
+        "blk.0.attn_v_b.weight": np.ascontiguousarray(by_head[:, keys:]),
+    }
+    sides = [{"model.layers.0.self_attn.kv_b_proj.weight": both}, parts]
+    rows = list(compare(*sides[::-1] if flipped else sides))
+    assert [(row.status, row.max_abs_error, row.matched_by) for row in rows] == [("ok", 0.0, "gguf, fused k/v")] * 2
+
+
+@pytest.mark.parametrize("flipped", [False, True], ids=["GGUF is B", "GGUF is A"])
+@pytest.mark.parametrize("mean", [0.0, 8.0])
+def test_what_converters_add_to_norms_is_taken_into_account(mean: float, flipped: bool) -> None:
+    norm = draw(64) + np.float32(mean)
+    ours = {"model.norm.weight": norm, "model.layers.0.input_layernorm.weight": draw(64, seed=1) + np.float32(mean)}
+    theirs = {"output_norm.weight": norm + np.float32(1), "blk.0.attn_norm.weight": ours[list(ours)[1]]}
+    sides = [Described(ours, role=dict.fromkeys(ours, "norm")), Described(theirs, role=dict.fromkeys(theirs, "norm"))]
+    rows = list(compare(*sides[::-1] if flipped else sides))
+    assert [row.max_abs_error for row in rows] == [0.0, 0.0]
+    side = "B" if flipped else "A"
+    assert rows[0].reason == f"{side} + 1 is compared, as converters write norms of such models to GGUF; found by trial"
+    assert (rows[1].reason, rows[1].matched_by) == ("", "gguf")
+
+
+def test_what_converters_make_of_a_state_matrix_is_taken_into_account() -> None:
+    log = draw(16, 8)
+    row = only(compare({"backbone.layers.0.mixer.A_log": log}, {"blk.0.ssm_a": -np.exp(log)}))
+    assert row.max_abs_error == pytest.approx(0, abs=1e-6)  # e^0.2 has steps of 1.2e-7 in float32
+    assert row.reason.startswith("−exp(A) is compared, as converters write it to GGUF")
+
+
 def test_what_does_not_fit_is_told_and_not_measured() -> None:
     a = {"w": draw(4, 4), "embed": draw(10, 4), "other": draw(4, 4), "n": np.arange(4), "m": draw(2, 8)}
     b = {"w": draw(4, 4), "embed": draw(12, 4), "extra": draw(2, 2), "n": np.arange(4), "m": draw(3, 5)}
@@ -250,7 +317,7 @@ def test_expressions_choose_pairs_by_either_name() -> None:
     a, b = {"model.u": draw(2, 2), "model.v": draw(2, 2)}, {"u": draw(2, 2), "v": draw(2, 2)}
     assert [row.tensor_b for row in compare(a, b, include="^v$")] == ["v"]
     assert [row.tensor_b for row in compare(a, b, exclude=r"model\.v")] == ["u"]
-    with pytest.raises(ValueError, match="leave none of the 2 tensors"):
+    with pytest.raises(ValueError, match="leaves none of the 2 tensors"):
         compare(a, b, include="nothing")
 
 
@@ -312,11 +379,12 @@ def test_an_outlier_that_coarsens_the_step_of_a_tensor_is_named() -> None:
 @pytest.mark.parametrize(
     ("b", "told"),
     [
+        (np.zeros_like, "every value of B is 0"),
         (lambda x: x + np.float32(1), "B is A + 1 throughout"),
         (lambda x: np.float32(0.5) * x, "B is A times 0.5 throughout"),
         (lambda x: x + 0.1 * draw(*x.shape, seed=5), ""),
     ],
-    ids=["one added", "halved", "noise"],
+    ids=["zeros", "one added", "halved", "noise"],
 )
 def test_what_follows_from_a_throughout_is_told(b: Callable[[Floats], Floats], told: str) -> None:
     x = draw(64)

@@ -80,6 +80,13 @@ def test_gguf_names_are_found_and_heads_are_stated_by_its_header() -> None:
     ]
 
 
+def test_blocks_of_an_encoder_and_of_a_decoder_are_found() -> None:
+    ours = [f"{one}.block.1.layer.0.SelfAttention.q.weight" for one in ("encoder", "decoder")]
+    theirs = ["enc.blk.1.attn_q.weight", "dec.blk.1.attn_q.weight"]
+    found = match([info(name, 8, 8) for name in ours], [info(name, 8, 8) for name in theirs])
+    assert found == [(a, b, "gguf") for a, b in zip(ours, theirs, strict=True)]
+
+
 def test_rows_of_q_are_taken_in_the_order_of_the_converter() -> None:
     pair = match_tensors(LLAMA, GGUF, facts_b=ModelFacts("llama", 4, 2))[1]
     assert pair.a is not None

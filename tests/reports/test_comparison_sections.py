@@ -38,15 +38,16 @@ ROWS = [
 
 
 def make(rows: list[ComparisonRow] = ROWS, **settings: Any) -> Table[ComparisonRow]:
-    more = {"pooled": {"tensors": 4, "values": 552, "sqnr_db": 22.5, "relative_l2": 0.07, "max_abs_error": 0.5}}
+    pooled = {"tensors": 4, "same": 1, "pooled": 3, "over": "weights", "values": 544}
+    more = {"pooled": {**pooled, "sqnr_db": 22.5, "relative_l2": 0.07, "max_abs_error": 0.5}}
     return Table.from_rows(ComparisonRow, rows, settings={"a": "a.st", "b": "b.gguf", **settings}, more=more)
 
 
 def test_the_answer_says_what_was_matched_how_far_apart_it_is_and_what_differs_most() -> None:
     outline = outline_comparison(make())
     assert outline.headline == (
-        "5 of 6 tensors matched, 1 only in A, 1 without real numbers, 1 scales of quantizers aside; 22.50 dB pooled over "
-        "4, of which 1 are the same value by value; worst: layers.0.q_proj.weight, 20.10 dB, 1.2 dB worse than Gaussian, "
+        "5 of 6 tensors matched, 1 only in A, 1 without real numbers, 1 scale of quantizers aside; 22.50 dB pooled over "
+        "3 weights that differ, 1 is the same value by value; worst: layers.0.q_proj.weight, 20.10 dB, 1.2 dB worse than Gaussian, "
         "outlier channel 18 (9 % of the error)."
     )
     assert outline.title == "b.gguf against a.st"

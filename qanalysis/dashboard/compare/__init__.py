@@ -1,1 +1,1 @@
-"""Page Compare: two sources or two tables, tensor by tensor."""
+"""Page Compare: two models, tensor by tensor, or two results, row by row."""

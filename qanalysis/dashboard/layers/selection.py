@@ -7,29 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.dashboard.finding import find_tensors
 from qanalysis.notation import count
-from qanalysis.patterns import Pattern
 from qanalysis.sweeps.row import METRICS, STATUS_WORDS, Row
 
 MOST_ALIASES = 4
-
-
-def find_tensors(names: Sequence[str], pattern: str) -> list[str]:
-    r"""Names that hold the pattern, upper and lower case alike: a regular expression where it is one, else plain text.
-
-    An empty pattern leaves every name. Raises ValueError for one that takes too long.
-
-    >>> find_tensors(["enc.0.q", "enc.0.k", "head"], r"\.(q|k)$")
-    ['enc.0.q', 'enc.0.k']
-    >>> find_tensors(["w[0]", "b"], "[0")
-    ['w[0]']
-    """
-    try:
-        wanted = Pattern.parse(pattern, "search", ignore_case=True)
-    except ValueError:
-        return [name for name in names if pattern.casefold() in name.casefold()]
-    kept = wanted.select(names)
-    return [name for name in names if name in kept]
 
 
 def order_rows(rows: Sequence[Row], order: str, metric: str) -> list[Row]:

@@ -4,6 +4,7 @@ formats that it knows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -24,7 +25,7 @@ class Target:
     not know at all, unless `partial`, and lists what it can not express otherwise. `formats` are those that it knows,
     "*" standing for any letters and "[2348]" for one of these. `reads_source`: the writer takes the float model as
     `source` too, for its values and its graph; `needs` says which of the two it can not do without: "values", or
-    "graph", which plans of an ONNX model hold themselves.
+    "graph", which plans of an ONNX model hold themselves. `aliases` are other words that people call it by.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Target:
     formats: tuple[str, ...] = ()
     reads_source: bool = False
     needs: Literal["", "values", "graph"] = ""
+    aliases: tuple[str, ...] = ()
 
     def knows(self, fmt: str) -> bool:
         """Whether it has the format at all.
@@ -58,6 +60,7 @@ TARGETS: tuple[Target, ...] = (
         "--tensor-type lines of llama-quantize, as a file and as a command",
         "llama_cpp.write_llama_cpp",
         ("gguf:*", *_FLOATS, "nvfp4*"),
+        aliases=("llama-quantize", "gguf", "ggml"),
     ),
     Target(
         "compressed-tensors",
@@ -76,18 +79,21 @@ TARGETS: tuple[Target, ...] = (
         "FqnToConfig as JSON, and a script that applies it",
         "torchao.write_torchao",
         ("int[2345678]", "fp8_*", "nvfp4*", *_FLOATS),
+        aliases=("fqn-to-config",),
     ),
     Target(
         "mlx",
         "a predicate of mlx-lm, and the quantization of config.json by path",
         "mlx.write_mlx",
         ("int[234568]", "mxfp4", "mxfp8_e4m3", "nvfp4*", *_FLOATS),
+        aliases=("mlx-lm",),
     ),
     Target(
         "gptqmodel",
         "QuantizeConfig of GPTQModel with `dynamic`, as JSON and as a script",
         "gptqmodel.write_gptqmodel",
         ("int[2345678]", *_FLOATS),
+        aliases=("gptq",),
     ),
     Target(
         "auto-round",
@@ -101,6 +107,7 @@ TARGETS: tuple[Target, ...] = (
         "onnx_runtime.write_overrides",
         ("int4", "int8", "int16", *_FLOATS),
         reads_source=True,
+        aliases=("ort", "tensor-quant-overrides"),
     ),
     Target(
         "matmul-nbits",
@@ -109,6 +116,7 @@ TARGETS: tuple[Target, ...] = (
         ("int[248]", *_FLOATS),
         reads_source=True,
         needs="graph",
+        aliases=("ort-nbits",),
     ),
     Target(
         "nncf",
@@ -116,6 +124,7 @@ TARGETS: tuple[Target, ...] = (
         "nncf_scopes.write_nncf",
         ("int4", "int8", *_FLOATS),
         reads_source=True,
+        aliases=("openvino",),
     ),
     Target(
         "aimet",
@@ -124,6 +133,7 @@ TARGETS: tuple[Target, ...] = (
         ("int*", *_FLOATS),
         reads_source=True,
         needs="values",
+        aliases=("aimet-onnx", "aimet-torch"),
     ),
     Target(
         "modelopt",
@@ -131,6 +141,7 @@ TARGETS: tuple[Target, ...] = (
         "modelopt.write_modelopt",
         ("int[2345678]", "fp8_e4m3", "mxfp4", "mxfp6_e3m2", "mxfp8_e4m3", "mxint8", "nvfp4", *_FLOATS),
         reads_source=True,
+        aliases=("nvidia-modelopt", "tensorrt-model-optimizer"),
     ),
     Target(
         "coremltools",
@@ -138,6 +149,7 @@ TARGETS: tuple[Target, ...] = (
         "core_ml.write_core_ml",
         ("int4", "int8", *_FLOATS),
         reads_source=True,
+        aliases=("coreml",),
     ),
     Target(
         "model-explorer",
@@ -151,11 +163,21 @@ TARGETS: tuple[Target, ...] = (
 
 
 def find_target(name: str) -> Target:
-    """The back end of a name; ValueError lists those that there are."""
+    """The back end of a name, whatever its case and what stands between its words; ValueError lists those that there
+    are.
+
+    >>> [find_target(name).name for name in ("llama_cpp", "AutoRound", "ONNX Runtime", "ort", "MatMulNBits")]
+    ['llama.cpp', 'auto-round', 'onnxruntime', 'onnxruntime', 'matmul-nbits']
+    """
+    asked = _simplify(name)
     for target in TARGETS:
-        if target.name == name:
+        if asked in map(_simplify, (target.name, *target.aliases)):
             return target
     raise ValueError(f"target {quote(name)}: is none of {', '.join(target.name for target in TARGETS)}")
+
+
+def _simplify(name: str) -> str:
+    return re.sub(r"[\s._-]", "", name).casefold()
 
 
 def write_recipe(plan: Plan, target: str, *, partial: bool = False, source: TensorSource | None = None) -> Recipe:

@@ -14,7 +14,15 @@ from typing import Any
 from qanalysis.checkpoints.source import TensorSource
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.known import take_known
-from qanalysis.plans.recipes.placing import Placed, count, list_kept, part_expressed, place_items, tell_own_rules
+from qanalysis.plans.recipes.placing import (
+    Placed,
+    count,
+    find_other_name,
+    list_kept,
+    part_expressed,
+    place_items,
+    tell_own_rules,
+)
 from qanalysis.plans.recipes.recipe import Recipe, RecipeFile
 
 #: Formats with blocks of their own, as attributes of a quantizer.
@@ -62,6 +70,8 @@ def write_modelopt(plan: Plan, *, partial: bool = False, source: TensorSource | 
 def _find_obstacle(one: Placed) -> str:
     """Why no quantizer does it; empty where one does."""
     is_integer = one.scheme.format.is_integer
+    if other := find_other_name(one, "ModelOpt"):
+        return other
     if is_integer and not one.scheme.symmetry.signed:
         return "ModelOpt quantizes weights symmetrically"
     if str(one.scheme.format) in _BLOCKED or one.granularity in ("group", "block"):

@@ -21,6 +21,7 @@ from qanalysis.plans.recipes.known import take_known
 from qanalysis.plans.recipes.onnx_scripts import COMPRESS_WITH_NNCF
 from qanalysis.plans.recipes.placing import (
     Placed,
+    find_other_name,
     name_nodes,
     name_others,
     part_expressed,
@@ -76,6 +77,8 @@ def _find_obstacle(one: Placed) -> str:
         )
     if one.consumers:
         return _find_obstacle_in_graph(one)
+    if other := find_other_name(one, "NNCF"):
+        return other
     if bits == 4 and len(one.tensor.shape) > 2:
         return "convolutions have 8 bits alone"
     return ""

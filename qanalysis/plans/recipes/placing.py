@@ -174,6 +174,15 @@ def part_expressed(
     return chosen, told
 
 
+def find_other_name(one: Placed, who: str) -> str:
+    """Why a back end that quantizes the weights of modules does not find a tensor: no node takes it, and it is not the
+    `weight` of one; empty where it finds it. Several such tensors of a module would get one line.
+    """
+    if one.consumers or one.name.endswith(".weight"):
+        return ""
+    return f"{who} quantizes the weights of modules, and this tensor has another name"
+
+
 def name_nodes(tensors: Iterable[Placed | PlanTensor]) -> list[str]:
     """The nodes that take some tensors, each once; one without a name is called by its first output."""
     return list(dict.fromkeys(consumer.name for tensor in tensors for consumer in tensor.consumers))

@@ -26,6 +26,33 @@ def test_names_are_unique_and_unknown_ones_are_refused_with_all_of_them() -> Non
         find_target("tensorrt")
 
 
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("llama_cpp", "llama.cpp"),
+        ("LlamaCpp", "llama.cpp"),
+        ("llama-quantize", "llama.cpp"),
+        ("ORT", "onnxruntime"),
+        ("onnx-runtime", "onnxruntime"),
+        ("compressed_tensors", "compressed-tensors"),
+        ("LLM Compressor", "llm-compressor"),
+        ("AutoRound", "auto-round"),
+        ("model_explorer", "model-explorer"),
+        ("MatMulNBits", "matmul-nbits"),
+        ("GPTQ", "gptqmodel"),
+        ("mlx_lm", "mlx"),
+        ("TensorRT-Model-Optimizer", "modelopt"),
+    ],
+)
+def test_a_target_is_found_however_people_write_it(asked: str, name: str) -> None:
+    assert find_target(asked).name == name
+
+
+def test_no_word_stands_for_two_targets() -> None:
+    words = [re.sub(r"[^a-z0-9]", "", one.lower()) for target in TARGETS for one in (target.name, *target.aliases)]
+    assert len(set(words)) == len(words)
+
+
 @BY_NAME
 def test_every_format_is_written_or_refused_in_one_line(target: Target) -> None:
     if not target.formats:
