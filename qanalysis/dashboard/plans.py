@@ -210,6 +210,14 @@ def work_out(held: Held, question: PlanQuestion) -> Found:
         return Found(_plan(held, nearest), nearest, str(error))
 
 
+def draw_from(held: Held, found: Found) -> Plan:
+    """A plan with the front of plans without a budget, which is the same for all budgets: a browser fetches it once."""
+    if isinstance(held.table, Plan):
+        return found.plan
+    free = _plan(held, replace(found.question, budget=MOST_BITS, resampled=False))
+    return replace(found.plan, more={**found.plan.more, "front": free.front})
+
+
 def is_quick(held: Held) -> bool:
     """Whether it is told at once how sure a plan of these rows is; errors of weights are no estimates."""
     return held.table.row_type is not SensitivityRow or len(held.table) <= QUICK_ROWS

@@ -28,6 +28,7 @@ from qanalysis.dashboard.plans import (
     Found,
     Held,
     PlanQuestion,
+    draw_from,
     list_candidates,
     list_objectives,
     read_energies,
@@ -101,7 +102,7 @@ def _draw_plan(held: Held, objective: Any) -> None:
     if notes:
         with st.expander(f"What to know of this plan ({len(notes)})", icon=":material/info:"):
             st.markdown("\n".join(f"- {escape_markdown(_name_boxes(note))}" for note in notes))
-    sheet = read_sheet(plan, read_energies(held), own_point=False)
+    sheet = read_sheet(draw_from(held, found), read_energies(held), own_point=False)
     _draw_charts(plan, sheet, found, view)
     draw_checks(offered)
     draw_layer(plan, view.source)
