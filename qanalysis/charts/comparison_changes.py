@@ -30,7 +30,7 @@ def write_change(column: Column, value: float | None) -> str:
     """A difference as a cell shows it, with its sign.
 
     >>> write_change(Column("SQNR", "dB"), -1.25), write_change(Column("Size", "B"), 2048.0)
-    ('−1.25', '+2 kiB')
+    ('−1.25', '+2.00 KiB')
     """
     if value is None or math.isnan(value):
         return NOTHING

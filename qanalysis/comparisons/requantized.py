@@ -37,7 +37,6 @@ class RequantizedSource(TensorSource):
         self.size_bytes = source.size_bytes + sum(
             info.size_bytes - self._plain[info.name].size_bytes for info in self.tensors
         )
-
         self.notes = (*source.notes, *self._tell_left())
 
     def _tell_left(self) -> list[str]:
