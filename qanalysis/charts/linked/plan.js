@@ -70,7 +70,8 @@ const findRival = (plan, bits) => {
   return smaller.reduce((best, one) => (best && best.cost <= one.cost ? best : one), undefined);
 };
 
-const tellGain = (gain) => `${tellShare(Math.abs(gain))} ${gain >= 0 ? "less" : "more"} error`;
+const tellGain = (gain) =>
+  Math.abs(gain) < NEAR ? "no less error" : `${tellShare(Math.abs(gain))} ${gain > 0 ? "less" : "more"} error`;
 
 const listTotals = (plan, { totals, kind, facts }, rival) => {
   const { bits, bytes, cost, pooled } = totals;

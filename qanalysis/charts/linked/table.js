@@ -386,7 +386,8 @@ function makeGap(height) {
 
 // Whether the lines that stand could be written over: where cells alone move, and no order follows them.
 function refill(view, table) {
-  if (!table.moves || !view.table?.moves || view.sorted.direction || !isSame(table.rows, view.table.rows)) return false;
+  const name = ({ rows, columns }) => [...columns.map((column) => column.name), ...rows];
+  if (!table.moves || !view.table?.moves || view.sorted.direction || !isSame(name(table), name(view.table))) return false;
   view.table = table;
   for (const [row, { cells }] of view.lines)
     for (const [place, { texts }] of table.columns.entries())
@@ -394,6 +395,4 @@ function refill(view, table) {
   return true;
 }
 
-function isSame(one, other) {
-  return other !== undefined && one.length === other.length && one.every((item, place) => item === other[place]);
-}
+const isSame = (one, other) => one.length === other?.length && one.every((item, place) => item === other[place]);

@@ -29,7 +29,7 @@ def _tell_sum(plan: Plan, certainty: Mapping[str, Any]) -> Iterator[tuple[str, s
     """The interval of the objective, how many layers stay, and what layers do together."""
     ends = _tell_ends(certainty, "objective")
     if ends:
-        yield "Error at 95 %", ends, read_text(certainty.get("note"))
+        yield "Interval", ends, f"of the error, 95 %; {read_text(certainty.get('note'))}"
     known = [row.stability for row in plan.rows if row.stability is not None]
     made = read_number(certainty.get("resamples"))
     if known and made:
