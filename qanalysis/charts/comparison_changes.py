@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.charts.comparison_charts import FEWEST_SLOTS
 from qanalysis.charts.comparison_tables import mark_missed
 from qanalysis.charts.drawing import Drawing, draw
 from qanalysis.charts.linked.table import ShownColumn, TablePanel
@@ -165,6 +166,7 @@ def draw_changes(
         "text": [escape(f"{name}: {write_change(column, value)} {column.unit}") for name, value in shown],
         "textposition": "none",
         "hovertemplate": "%{text}<extra></extra>",
+        "width": 0.7,
         "marker": {
             "color": tints,
             "line": {"width": [2 if name == chosen else 0 for name in names], "color": colours.text},
@@ -180,10 +182,10 @@ def draw_changes(
         theme,
         subtitle=f"{count_of(len(shown), 'row')}, the greatest loss first; {told}",
         alt=f"Change of {column.label} of {count_of(len(shown), 'row')}: {first}.",
-        height=130 + _BAR * max(len(shown), 4),
+        height=max(320, 150 + _BAR * len(shown)),
         xaxis={"title": {"text": f"b − a{unit}"}, "zeroline": True},
         yaxis={
-            "autorange": "reversed",
+            "range": [max(len(shown), FEWEST_SLOTS) - 0.5, -0.5],
             "tickvals": places,
             "ticktext": [escape(labels[name]) for name in names],
             "showgrid": False,
