@@ -58,7 +58,7 @@ def compare(  # one parameter per option
     """
     from qanalysis.comparisons.maps import parse_maps
 
-    targets = check_outputs(out)
+    targets = check_outputs(out, inputs=(a, b))
     asked = parse_maps(maps or [])
     if _is_table(a) != _is_table(b):
         rows, model = (a, b) if _is_table(a) else (b, a)

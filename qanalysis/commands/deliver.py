@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,23 @@ if TYPE_CHECKING:
     from qanalysis.results.table import Table
 
 
-def check_outputs(out: Sequence[Path] | None, table: Path | None = None) -> list[Path]:
+def check_outputs(
+    out: Sequence[Path] | None, table: Path | None = None, *, inputs: Iterable[str | Path | None] = ()
+) -> list[Path]:
     """The targets of --out, checked before the work; that of --table too, which is not among those returned.
 
-    Raises ValueError for the first that can not be written.
+    Raises ValueError for the first that can not be written, or that is one of the files that are read.
     """
     from qanalysis.results.files import check_targets
 
     if table is not None and table.suffix.lower() != ".csv":
         raise ValueError(f"--table {table}: a code table is written as .csv; give it that suffix")
-    return check_targets([*(out or []), *([table] if table else [])])[: len(out or [])]
+    targets = check_targets([*(out or []), *([table] if table else [])])
+    read = {Path(one).resolve() for one in inputs if one}
+    for target in targets:
+        if target.resolve() in read:
+            raise ValueError(f"--out {target}: is a file that is read, and would be lost; give the result another name")
+    return targets[: len(out or [])]
 
 
 def makes_page(targets: Sequence[Path]) -> bool:

@@ -95,7 +95,7 @@ def linearity(
     from qanalysis.converters.linearity.options import LinearityOptions
     from qanalysis.quantizers.quantizer import check_fs_over
 
-    targets = check_outputs(out)
+    targets = check_outputs(out, inputs=[file])
     ends = None if drive is None else parse_span(drive, "--drive")
     low, high = (None, None) if span is None else parse_span(span, "--range")
     reading = state_reading(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -165,11 +165,12 @@ def plan(  # one parameter per option
       qanalysis plan sensitivity.json --budget-bpw 4 --model sample:digits-mlp --calib sample --out plan.json
       qanalysis plan rows.json --pool 'gpu=8GiB:layers\\.[0-9]\\.' --pool 'cpu=16GiB:.' --pool-schemes 'cpu=^gguf:'
     """
-    targets = check_outputs(out)
+    targets = check_outputs(out, inputs=(*rows, config, scores, source, model, weights, calib))
     from qanalysis.plans.request import Request
 
     if (model is None) != (calib is None):
         raise ValueError("--model and --calib go together: the model runs under the plan on that data; give both")
+    _check_run({"--weights": weights, "--samples": samples, "--length": length, "--batch": batch}, model)
     if not 0 < time_limit < float("inf"):
         raise ValueError(f"--time-limit {time_limit:g}: must be a number of seconds above zero")
     request = Request.read(
@@ -203,6 +204,13 @@ def plan(  # one parameter per option
             found = _prove(found, opened, _open_data(calib, opened, samples, length), batch)
     deliver(found, targets, as_json=as_json)
     _tell(found, stays_silent=not (targets or as_json))
+
+
+def _check_run(options: Mapping[str, Any], model: str | None) -> None:
+    """Whether what is asked of a run has a model that runs."""
+    lost = [name for name, value in options.items() if value is not None]
+    if model is None and lost:
+        raise ValueError(f"{lost[0]} is for the run of a model under the plan; give --model and --calib with it")
 
 
 def _read(rows: Sequence[Path]) -> list[Table[Any]]:

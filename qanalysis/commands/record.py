@@ -111,7 +111,7 @@ def record(
     from qanalysis.converters.spectrum.windows import check_window
     from qanalysis.quantizers.quantizer import check_fs_over
 
-    targets = check_outputs(out)
+    targets = check_outputs(out, inputs=files)
     low, high = (None, None) if span is None else parse_span(span, "--range")
     reading = state_reading(
         files[0],

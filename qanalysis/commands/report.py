@@ -40,7 +40,7 @@ def report(
     from qanalysis.reports.report import read_result, write_report
     from qanalysis.reports.terminal import print_note
 
-    targets = check_outputs(out)
+    targets = check_outputs(out, inputs=[rows])
     stored = read_result(rows)
     _check_options(stored, rows, scheme)
     if scheme is not None:

@@ -65,7 +65,7 @@ def track(
     from qanalysis.training.statistics.identity import identify_statistics
     from qanalysis.training.tracker import replay
 
-    targets = check_outputs(out)
+    targets = check_outputs(out, inputs=[stats])
     if not rule:
         print_note(f"no --rule is given; taken are {', '.join(map(repr, _DEFAULTS))}")
     recipes = [Recipe.parse(text) for text in rule or _DEFAULTS]

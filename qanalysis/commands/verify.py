@@ -61,7 +61,7 @@ def verify(
     from qanalysis.reports.terminal import show_steps
     from qanalysis.reports.verify_sections import list_deviations
 
-    targets = check_outputs(out)
+    targets = check_outputs(out, inputs=(plan, file, original))
     if not 0 <= allow < float("inf"):
         raise ValueError(f"--allow {allow:g}: must be a number of dB, 0 or more")
     maps = parse_maps(name_maps or [])

@@ -8,12 +8,29 @@ from typing import Any, Literal
 from qanalysis.notation import quote
 from qanalysis.plans.model_config import ModelConfig
 
+#: Models that read all tokens at once, and what the names of classes that do end in.
+_ENCODERS = {
+    "bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "distilbert", "albert", "electra", "deberta",
+    "deberta-v2", "mobilebert", "squeezebert", "modernbert", "nomic_bert", "neobert", "eurobert", "convbert", "ibert",
+    "luke", "lxmert", "megatron-bert", "visual_bert", "esm", "mpnet", "longformer", "big_bird", "layoutlm",
+    "layoutlmv2", "layoutlmv3", "ernie", "flaubert", "funnel", "roformer", "rembert", "nystromformer", "fnet",
+    "data2vec-text", "data2vec-vision", "data2vec-audio", "vit", "vit_mae", "vit_msn", "deit", "beit", "dinov2",
+    "dinov2_with_registers", "dinov3_vit", "swin", "swinv2", "convnext", "convnextv2", "resnet", "regnet",
+    "efficientnet", "mobilenet_v1", "mobilenet_v2", "segformer", "detr", "yolos", "hiera", "sam", "clip",
+    "clip_text_model", "siglip", "siglip_text_model", "siglip2", "chinese_clip", "wav2vec2", "wav2vec2-bert", "hubert",
+    "wavlm", "sew", "unispeech",
+}  # fmt: skip
+_ENCODING = ("ForMaskedLM", "EncoderModel", "ForImageClassification")
+
 LayerKind = Literal["full", "sliding", "none"]
 
 _FULL = ("full", "attention", "global", "self_attention", "hybrid", "*")
 _WINDOWED = ("sliding", "local", "chunked", "window")
 #: Of models without a list of layers: the kind of every n-th layer is full, the others have the window.
-_EVERY = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "cohere2": 4}
+_EVERY = {
+    "gemma2": 2, "gemma3": 6, "gemma3_text": 6, "gemma3n": 5, "gemma3n_text": 5, "cohere2": 4, "gpt_oss": 2,
+    "llama4": 4, "llama4_text": 4, "olmo3": 4, "exaone4": 4,
+}  # fmt: skip
 _WITHOUT_CACHE = ("mamba", "mamba2", "falcon_mamba", "rwkv", "rwkv5", "rwkv6", "rwkv7", "xlstm")
 
 
@@ -35,9 +52,24 @@ def list_layers(config: ModelConfig, count: int) -> tuple[list[LayerKind], int |
     return [kind if kind != "sliding" or window else "full" for kind in kinds], window
 
 
+def is_encoder(config: ModelConfig) -> bool:
+    """Whether a model writes no text token by token, so that nothing is kept from one to the next.
+
+    >>> is_encoder(ModelConfig({"model_type": "bert"})), is_encoder(ModelConfig({"model_type": "llama"}))
+    (True, False)
+    """
+    if config.find("is_decoder") is True:
+        return False
+    classes = config.find("architectures")
+    named = [one for one in classes if isinstance(one, str)] if isinstance(classes, list) else []
+    return config.model_type in _ENCODERS or (bool(named) and all(one.endswith(_ENCODING) for one in named))
+
+
 def _find_window(config: ModelConfig) -> int | None:
     used = config.find("use_sliding_window")
     if used is False or (used is None and config.model_type.startswith("qwen")):
+        return None
+    if config.find("sliding_window") in (0, -1):
         return None
     return config.find_count("sliding_window", "sliding_window_size", "attention_chunk_size", "attention_window_size")
 
@@ -56,8 +88,8 @@ def _list_kinds(config: ModelConfig, count: int, window: int | None) -> list[Lay
     full_until = config.find("max_window_layers")
     if isinstance(full_until, int) and config.model_type.startswith(("qwen", "dream")):
         return ["full" if place < full_until else "sliding" for place in range(count)]
-    every = config.find_count("sliding_window_pattern") if _is_count(config.find("sliding_window_pattern")) else None
-    period = every or _EVERY.get(config.model_type, 0)
+    told = [config.find(key) for key in ("sliding_window_pattern", "no_rope_layer_interval")]
+    period = next(filter(_is_count, told), _EVERY.get(config.model_type, 0))
     return ["full" if period and (place + 1) % period == 0 else "sliding" for place in range(count)]
 
 
@@ -93,9 +125,11 @@ def _read_word(word: str) -> LayerKind:
 
 def _find_attending(config: ModelConfig, count: int) -> frozenset[int] | None:
     """The numbers of the layers that attend, in models whose others do not; None where it does not say."""
-    places = config.find("attn_layer_indices", "full_attn_idxs")
+    places = config.find("attn_layer_indices", "full_attn_idxs", "attn_layer_idx")
     if _is_list_of_counts(places):
         return frozenset(places)
+    if config.find("ssm_cfg") is not None:
+        return frozenset()
     kinds = config.find("attn_type_list")
     if _is_list_of_counts(kinds) and len(kinds) == count:
         return frozenset(place for place, kind in enumerate(kinds) if kind == 1)

@@ -20,6 +20,9 @@ from qanalysis.results.table import Frame, Table
 from qanalysis.sweeps.held import TENSORS, describe_tensors
 from qanalysis.sweeps.row import Row
 
+#: Quotients and products of whole numbers differ from whole ones by less than this part.
+_ROUNDED = 1e-12
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Options:
@@ -176,11 +179,21 @@ def _group(rows: Frame[Any], objective: Objective) -> dict[str, list[int]]:
 def _make_options(tensor: PlanTensor, rows: Frame[Any], places: Sequence[int], objective: Objective) -> Options:
     at = list(places)
     schemes = rows.column("scheme")[at].tolist()
-    # Bits are counted, not measured: whole numbers, so that their sums are exact.
-    bits = np.rint(rows.column("bits_per_weight")[at] * tensor.numel)
+    bits = count_bits(rows.column("bits_per_weight")[at], tensor.numel)
     errors, signal = _measure_energies(rows, at)
     sizes = np.asarray(rows.column("size_bytes")[at], np.float64)
     return Options(tensor, tuple(schemes), bits, sizes, objective.costs[at], errors, signal, tuple(places))
+
+
+def count_bits(bits_per_weight: Doubles, numel: int) -> Doubles:
+    """The bits of a tensor under each scheme: whole numbers where they are that up to rounding, so that sums are exact.
+
+    >>> count_bits(np.array([4.7, 4.25]), 10)
+    array([47. , 42.5])
+    """
+    bits: Doubles = np.asarray(bits_per_weight, np.float64) * numel
+    whole = np.rint(bits)
+    return np.where(np.abs(bits - whole) <= _ROUNDED * np.maximum(bits, 1.0), whole, bits)
 
 
 def _measure_energies(rows: Frame[Any], at: list[int]) -> tuple[Doubles, float]:

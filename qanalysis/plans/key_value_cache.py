@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qanalysis.notation import quote
-from qanalysis.plans.attention_layers import list_layers
+from qanalysis.plans.attention_layers import is_encoder, list_layers
 from qanalysis.plans.model_config import ModelConfig
 
 #: Bits of one kept number. Those of llama.cpp count the scale of their blocks of 32.
@@ -76,18 +76,20 @@ def measure_cache(
     if dtype not in BITS_OF:
         raise ValueError(f"type of the cache {quote(dtype)}: is none of {', '.join(BITS_OF)}")
     notes = list[str]()
+    kinds, window = ([], None) if is_encoder(config) else list_layers(config, _count_layers(config))
+    if all(kind == "none" for kind in kinds):
+        return _keep_nothing(config, context, dtype, len(kinds))
     tokens = _choose_context(config, context, notes)
-    layers, window = list_layers(config, _count_layers(config))
-    wide = _count_numbers(config, layers)
+    wide = _count_numbers(config, kinds)
     lengths = {"full": tokens, "sliding": min(tokens, window or tokens), "none": 0}
-    numbers = sum(lengths[kind] * width for kind, width in zip(layers, wide, strict=True))
+    numbers = sum(lengths[kind] * width for kind, width in zip(kinds, wide, strict=True))
     if config.find("is_encoder_decoder") is True:
         numbers *= 2
         notes.append("an encoder-decoder: keys and values of the encoder's output count for as many tokens again")
-    counts = Counter[str](layers)
+    counts = Counter[str](kinds)
     if counts["none"]:
         notes.append(
-            f"{counts['none']} of {len(layers)} layers keep no keys and values; their states of fixed size, and the "
+            f"{counts['none']} of {len(kinds)} layers keep no keys and values; their states of fixed size, and the "
             "working memory of the runtime, are not counted"
         )
     return KeyValueCache(
@@ -101,6 +103,24 @@ def measure_cache(
     )
 
 
+def _keep_nothing(config: ModelConfig, context: int | None, dtype: str, layers: int) -> KeyValueCache:
+    """The cache of a model that writes no text token by token, or of one that attends nowhere."""
+    tokens = _check_context(context) if context is not None else config.find_count(*_POSITIONS) or 0
+    why = (
+        "no layer keeps keys and values; states of fixed size, and the working memory of the runtime, are not counted"
+        if layers
+        else "an encoder reads all tokens at once and keeps no keys and values"
+    )
+    notes = (f"{config.name}: {why}, so the cache is 0 bytes",)
+    return KeyValueCache(0, tokens, dtype, {"none": layers} if layers else {}, 0, notes=notes)
+
+
+def _check_context(context: int) -> int:
+    if isinstance(context, bool) or not isinstance(context, int) or context < 1:
+        raise ValueError(f"context {quote(context)}: must be a whole number of tokens, 1 or more")
+    return context
+
+
 def _choose_context(config: ModelConfig, context: int | None, notes: list[str]) -> int:
     most = config.find_count(*_POSITIONS)
     if context is None:
@@ -108,8 +128,7 @@ def _choose_context(config: ModelConfig, context: int | None, notes: list[str]) 
             raise ValueError(f"{config.name}: does not say how many positions there are; give --context")
         notes.append(f"no context was given: that of all {most:,} positions of {config.name} is counted")
         return most
-    if isinstance(context, bool) or not isinstance(context, int) or context < 1:
-        raise ValueError(f"context {quote(context)}: must be a whole number of tokens, 1 or more")
+    _check_context(context)
     if most is not None and context > most:
         notes.append(f"the context of {context:,} tokens is beyond the {most:,} positions of {config.name}")
     return context
@@ -166,6 +185,8 @@ def _count_kv_heads(config: ModelConfig) -> int:
         return 1
     if config.find("multi_query_attention") is False:
         return config.read_count(*_HEADS, of=_OF)
+    if config.find("attn_type") == "multiquery_attention":
+        return 1
     found = config.find_count(*_KV_HEADS)
     return found if found is not None else config.read_count(*_HEADS, of=_OF)
 

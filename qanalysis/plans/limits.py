@@ -76,7 +76,7 @@ def bound_budget(budget: Budget, figures: Figures, *, kept: int, cache: int, obj
     if budget.kind == "budget_bpw":
         # The decimal that was typed, not the double below or above it: 4.1 · 1000 weights are 4100 bits.
         most = float(Fraction(repr(budget.amount)) * Fraction(figures.counted_numel))
-        most = _seal(math.floor(most) + 0.5) if figures.counted_numel == figures.numel else _seal(most)
+        most = _seal(math.floor(most) + 0.5 if _are_whole(figures.counted) else most)
         return Bound(Limit("bits per weight", figures.counted, most), "bits", asked, whole=figures.counted_numel)
     if budget.kind == "min_sqnr_db":
         whole = figures.signal if math.isfinite(figures.signal) else 1.0
@@ -91,6 +91,10 @@ def bound_budget(budget: Budget, figures: Figures, *, kept: int, cache: int, obj
     asked = f"{budget.option} {budget.amount:.0f}"
     asked += f" (did you mean --budget-bpw {budget.amount:.0f}?)" if budget.amount < LEAST_BYTES else ""
     return Bound(Limit("bytes", figures.sizes, _seal(budget.amount - kept + 0.5)), "bytes", asked, kept=kept)
+
+
+def _are_whole(figures: Sequence[Doubles]) -> bool:
+    return all(np.array_equal(one, np.rint(one)) for one in figures)
 
 
 def bound_pools(

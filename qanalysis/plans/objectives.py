@@ -41,7 +41,7 @@ def find_objective(rows: Frame[Any], name: str | None) -> Objective:
     Raises ValueError for a column that is not there, that does not add over tensors, or that no row has a figure of.
     """
     columns = {column.name: column for column in rows.columns}
-    word = name or next(one for one in DEFAULTS if one in columns)
+    word = next(one for one in DEFAULTS if one in columns) if name is None else name
     for ending in _TIMES_NUMEL:
         word = word.removesuffix(ending)
     known = [column.name for column in rows.columns if _adds(column)]

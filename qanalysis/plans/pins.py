@@ -38,7 +38,7 @@ class Pin:
             scheme = _read_scheme(text[place + 1 :])
             if scheme:
                 return cls.of(text[:place], scheme)
-        told = _explain(text[places[-1] + 1 :] if places else "")
+        told = _explain(text[places[-1] + 1 :]) if places else ""
         raise ValueError(
             f"pin {quote(text)}: REGEX=SCHEME is expected, such as 'lm_head=int8 channel'; behind no '=' stands a "
             f"scheme{told}"

@@ -32,6 +32,8 @@ from qanalysis.results.table import Table
 #: Optima that are worked out for the front, and the most seconds that each may take.
 _EXACT, _EXACT_S = 12, 1.0
 _FEW, _QUICK_OPTIONS = 2, 2000
+#: Costs that differ by less than this part are one.
+_SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +203,21 @@ def _trace(settled: Settled, structure: Structure, solution: Solution) -> list[F
         problem.total(solution.choice),
         problem.total(solution.choice, figures.counted),
     )
-    if not any(np.array_equal(point.choice, own.choice) for point in points):
-        points.append(own)
-    return sorted(points, key=lambda point: (point.size, -point.cost))
+    return _place_own(points, own)
+
+
+def _place_own(points: Sequence[FrontPoint], own: FrontPoint) -> list[FrontPoint]:
+    """The points, with the plan's own where no other one beats it: pools, a floor, or an error that is bounded in place
+    of the objective, may ask for a plan that is none of the best ones at any size.
+    """
+    if any(np.array_equal(point.choice, own.choice) or _beats(point, own) for point in points):
+        return list(points)
+    others = [point for point in points if not (point.size >= own.size and point.cost >= own.cost)]
+    return sorted([*others, own], key=lambda point: point.size)
+
+
+def _beats(one: FrontPoint, other: FrontPoint) -> bool:
+    return one.size <= other.size and one.cost < other.cost - _SAME * abs(other.cost)
 
 
 def _is_set(cancel: threading.Event | None) -> bool:

@@ -106,10 +106,17 @@ def _compile(expression: str, name: str) -> Pattern:
 
 
 def assign_pools(tensors: Sequence[PlanTensor], pools: Sequence[Pool]) -> dict[str, str]:
-    """The pool of each tensor that lies in one: the first whose expression has a match."""
+    """The pool of each tensor that lies in one: the first whose expression has a match.
+
+    Raises ValueError for an expression that has none.
+    """
     found = dict[str, str]()
     for pool in pools:
-        for name in find_matches(pool.pattern, tensors):
+        matches = find_matches(pool.pattern, tensors)
+        if not matches:
+            told = f"{quote(pool.pattern.text)} matches none of the {len(tensors):,} tensors"
+            raise ValueError(f"pool {quote(pool.name)}: {told}; write an expression that does")
+        for name in matches:
             found.setdefault(name, pool.name)
     return found
 

@@ -135,6 +135,8 @@ def _read_cache(budget: Budget | None, config: ModelConfig | None, given: Mappin
         raise ValueError("--context is that of a cache which has to fit too; give --fit-gib with it")
     if "context" in given and config is None:
         raise ValueError("--context needs the heads and widths of the model; give --config config.json")
+    if "kv_dtype" in given and not (fits and config is not None):
+        raise ValueError("--kv-dtype is that of a cache which has to fit too; give --fit-gib and --config with it")
     if not fits or config is None:
         return None
     return measure_cache(config, given.get("context"), dtype=given.get("kv_dtype", DEFAULT_DTYPE))

@@ -52,7 +52,8 @@ class Settled:
 def settle(tables: Sequence[Table[Any]], request: Request, header: Iterable[TensorInfo] = ()) -> Settled:
     """The units of some rows under what was asked. Raises ValueError for what does not go together."""
     listed = list(header)
-    objective = request.asked.get("objective") or _choose_objective(tables, request)
+    asked = request.asked
+    objective = asked["objective"] if "objective" in asked else _choose_objective(tables, request)
     candidates, decided = _read_scores(gather_candidates(tables, objective=objective, header=listed), request)
     options, excluded = leave_out(candidates, request.exclude, decided.excluded if decided else ())
     _check_lacking(candidates, excluded)

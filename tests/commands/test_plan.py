@@ -168,3 +168,29 @@ def test_no_row_with_a_figure_is_no_candidate(sensitivities: Path) -> None:
     assert "'h.0.k_proj': no ok row has a figure of output_kl" in result.stderr
     result = ask("plan", "cut.json", "--budget-bpw", "6", "--objective", "output_kl", "--exclude", "k_proj")
     assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--kv-dtype", "fp8"), "--kv-dtype is that of a cache"),
+        (("--objective", ""), "objective '': is no column"),
+        (("--samples", "3"), "--samples is for the run of a model"),
+        (("--batch", "3"), "--batch is for the run of a model"),
+        (("--pool", "gpu=8GiB:nowhere"), "pool 'gpu': 'nowhere' matches none of the"),
+    ],
+    ids=["type-of-no-cache", "objective-without-a-name", "samples-of-no-run", "batch-of-no-run", "pool-of-nothing"],
+)
+def test_options_that_would_do_nothing_are_refused(here: Path, words: tuple[str, ...], told: str) -> None:
+    done = ask("plan", str(here / "rows.json"), "--budget-bpw", "4", *words)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"error: {told}")
+
+
+def test_rows_are_never_written_over(here: Path) -> None:
+    rows = here / "rows.json"
+    before = rows.read_bytes()
+    done = ask("plan", str(rows), "--budget-bpw", "4", "--out", str(rows.parent / "." / rows.name))
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "is a file that is read" in done.stderr
+    assert rows.read_bytes() == before

@@ -37,7 +37,32 @@ FALCON = {
     "model_type": "falcon", "num_hidden_layers": 32, "num_attention_heads": 71, "hidden_size": 4544, "multi_query": True,
 }  # fmt: skip
 
+LLAMA_4 = {
+    "model_type": "llama4_text", "num_hidden_layers": 8, "num_attention_heads": 40, "num_key_value_heads": 8,
+    "head_dim": 128, "hidden_size": 5120, "attention_chunk_size": 64, "no_rope_layers": [],
+}  # fmt: skip
+MPT = {
+    "model_type": "mpt", "n_layers": 32, "n_heads": 32, "d_model": 4096, "attn_config": {"attn_type": "multiquery_attention"},
+}  # fmt: skip
+BERT = {"model_type": "bert", "num_hidden_layers": 12, "num_attention_heads": 12, "hidden_size": 768}
+WITHOUT: dict[str, dict[str, Any]] = {
+    "encoder": BERT,
+    "encoder-by-its-class": BERT | {"model_type": "new", "architectures": ["NewForMaskedLM"]},
+    "images": {"model_type": "resnet", "depths": [3, 4, 6, 3]},
+    "recurrent-without-heads": {"model_type": "mamba", "num_hidden_layers": 24, "hidden_size": 768},
+    "recurrent-of-its-own-package": {"d_model": 2560, "n_layer": 64, "ssm_cfg": {}},
+}
+
 CASES: dict[str, tuple[dict[str, Any], int, int]] = {
+    "every-fourth-is-full-by-the-default": (LLAMA_4, 100, 2 * 8 * 128 * 2 * (6 * 64 + 2 * 100)),
+    "every-second-is-full-by-its-own-word": (
+        LLAMA_4 | {"no_rope_layer_interval": 2},
+        100,
+        2 * 8 * 128 * 2 * (4 * 64 + 4 * 100),
+    ),
+    "no-window-is-zero": (LLAMA_3 | {"sliding_window": 0}, 100, 2 * 32 * 8 * 128 * 100 * 2),
+    "one-head-by-the-word-of-attention": (MPT, 2048, 2 * 32 * 128 * 2048 * 2),
+    "encoder-that-decodes": (BERT | {"is_decoder": True}, 100, 2 * 12 * 768 * 100 * 2),
     "llama-2-7b": (LLAMA_2, 4096, 2 * 32 * 32 * 128 * 4096 * 2),
     "llama-3-8b": (LLAMA_3, 4096, 2 * 32 * 8 * 128 * 4096 * 2),
     "gpt-2": (GPT_2, 1024, 2 * 12 * 12 * 64 * 1024 * 2),
@@ -66,6 +91,14 @@ CASES: dict[str, tuple[dict[str, Any], int, int]] = {
 @pytest.mark.parametrize(("config", "context", "size"), CASES.values(), ids=list(CASES))
 def test_bytes_are_those_worked_by_hand(config: dict[str, Any], context: int, size: int) -> None:
     assert measure_cache(ModelConfig(config), context).bytes == size
+
+
+@pytest.mark.parametrize("config", WITHOUT.values(), ids=list(WITHOUT))
+@pytest.mark.parametrize("context", [None, 512])
+def test_models_that_keep_nothing_take_nothing_and_it_is_said(config: dict[str, Any], context: int | None) -> None:
+    cache = measure_cache(ModelConfig(config), context)
+    assert (cache.bytes, cache.context) == (0, context or 0)
+    assert [note.endswith("so the cache is 0 bytes") for note in cache.notes] == [True]
 
 
 def test_the_known_models_take_two_gib_and_a_quarter_of_it() -> None:

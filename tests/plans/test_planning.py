@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,22 @@ def test_bits_per_weight_give_the_least_cost_of_all_combinations(rows: Table[Any
     assert plan.bits_per_weight <= budget
     assert plan.bits_per_weight == bits_of([row for row in rows if plan.assignments[row.tensor] == row.scheme]) / NUMEL
     assert plan.more["proof"]["proven"]
+
+
+def test_bits_that_are_no_whole_numbers_are_summed_as_the_rows_have_them(rows: Table[Any]) -> None:
+    broken = rows.from_rows(
+        rows.row_type, [replace(row, bits_per_weight=row.bits_per_weight + 0.3 / row.numel) for row in rows]
+    )
+    plan = plan_bits(broken, budget_bpw=4.1)
+    assert [one.bits_per_weight for one in plan] == [
+        row.bits_per_weight for row in broken if plan.assignments[row.tensor] == row.scheme
+    ]
+    bits = math.fsum(one.bits_per_weight * one.numel for one in plan)
+    assert plan.bits_per_weight == pytest.approx(bits / NUMEL, rel=1e-14)  # a few roundings of one part in 1e16
+    allowed = [
+        choice for choice in list_choices(broken) if sum(x.bits_per_weight * x.numel for x in choice) <= 4.1 * NUMEL
+    ]
+    assert plan.objective == pytest.approx(min(map(cost_of, allowed)), rel=1e-9)
 
 
 @pytest.mark.parametrize("least", [8.0, 14.0, 21.5, 33.0])
@@ -133,6 +150,17 @@ def test_the_front_runs_from_the_smallest_plan_to_the_best_and_holds_the_plan(ro
     for point in plan.front:
         chosen = [plan.candidates[row.tensor]["cost"][at] for row, at in zip(plan, point["choice"], strict=True)]
         assert point["objective"] == pytest.approx(sum(chosen), rel=1e-12)  # sums of five numbers
+
+
+def test_no_point_of_the_front_beats_another_where_the_plan_is_beaten_itself(rows: Table[Any]) -> None:
+    by_name = {row.tensor: row for row in rows if row.scheme == "int4 channel"}
+    tight = sum(row.size_bytes for name, row in by_name.items() if ".q" in name)
+    plan = plan_bits(rows, pools=[f"a={tight}:q", "b=9999:."])  # a is held down, b has room for the best of all
+    objectives = [point["objective"] for point in plan.front]
+    assert objectives == sorted(objectives, reverse=True)
+    assert any(
+        point["objective"] < plan.objective and point["bits_per_weight"] <= plan.bits_per_weight for point in plan.front
+    )
 
 
 def test_the_reach_is_known_before_the_optimum(rows: Table[Any]) -> None:
