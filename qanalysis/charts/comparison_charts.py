@@ -156,7 +156,7 @@ def draw_ranks(
         marker={"symbol": "line-ns-open", "size": 14, "color": colours.text, "line": {"width": 2}},
         hovertemplate="predicted %{x:.2f} dB<extra></extra>",
     )
-    among = f"worst {len(shown)} of {len(known):,}" if len(known) > len(shown) else f"all {len(known)} that differ"
+    among = f"worst {len(shown)} of {len(known):,}" if len(known) > len(shown) else _count_differing(len(known))
     return draw(
         [bars, *([marks] if predicted else [])],
         "SQNR of B against A",
@@ -176,6 +176,10 @@ def draw_ranks(
         legend={"y": -0.2, "yanchor": "top"},
         showlegend=bool(predicted),
     )
+
+
+def _count_differing(number: int) -> str:
+    return "the one that differs" if number == 1 else f"all {number} that differ"
 
 
 def _sqnr(row: ComparisonRow) -> float:

@@ -18,7 +18,6 @@ from qanalysis.comparisons.compare import compare
 from qanalysis.comparisons.matching import match_tensors
 from qanalysis.comparisons.portrait import draw_portrait
 from qanalysis.comparisons.reading import Side
-from qanalysis.comparisons.requantized import RequantizedSource
 from qanalysis.comparisons.row import ComparisonRow
 from qanalysis.comparisons.tables import compare_tables
 from qanalysis.dashboard.compare.gate import gated, hold_gate
@@ -27,7 +26,6 @@ from qanalysis.dashboard.compare.view import CompareView
 from qanalysis.dashboard.compared_results import list_results
 from qanalysis.dashboard.export import Extras, render_file
 from qanalysis.dashboard.views import read_address, spell_view
-from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.report import read_result, write_report
 from qanalysis.results.table import Table
 from tests.dashboard.scenes import ask, read_charts, read_components, read_table
@@ -312,21 +310,6 @@ class TestFaults:
         assert read_address(CompareView, spell_view(view)).view == view
 
 
-class TestRequantized:
-    def test_values_and_sizes_are_those_of_the_scheme(self) -> None:
-        values = np.random.default_rng(2).standard_normal((6, 64), dtype=np.float32)
-        made = RequantizedSource(ArraySource({"w": values}), Scheme.parse("int4 group=32"))
-        assert np.array_equal(made.read(made.tensors[0]), Scheme.parse("int4 group=32").fit(values).round_trip(values))
-        # 4 bits a code, a float32 scale for each of 12 groups
-        assert made.size_bytes == made.tensors[0].size_bytes == (4 * values.size + 32 * 12) // 8
-
-    def test_what_is_no_weight_stays_as_it_is(self) -> None:
-        with open_checkpoint("sample:digits-cnn") as source:
-            made = RequantizedSource(source, Scheme.parse("int4"))
-            kept = [info for info in made.tensors if not info.stored]
-            assert {info.role for info in kept} == {"bias", "norm", "buffer"}
-            assert all(np.array_equal(made.read(info), source.read(info)) for info in kept if info.decodes)
-
-    def test_a_row_is_found_by_its_name_in_b_where_a_has_none(self) -> None:
-        rows = Table.from_rows(ComparisonRow, [ComparisonRow(tensor_b="w", status="only-b")])
-        assert hold_gate(rows, "sqnr_db<3").missed == ("no sqnr_db",)
+def test_a_row_without_the_figure_misses_the_gate() -> None:
+    rows = Table.from_rows(ComparisonRow, [ComparisonRow(tensor_b="w", status="only-b")])
+    assert hold_gate(rows, "sqnr_db<3").missed == ("no sqnr_db",)
