@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.charts.comparison_charts import FEWEST_SLOTS
 from qanalysis.charts.comparison_tables import mark_missed
 from qanalysis.charts.drawing import Drawing, draw
 from qanalysis.charts.linked.table import ShownColumn, TablePanel
@@ -29,7 +30,7 @@ def write_change(column: Column, value: float | None) -> str:
     """A difference as a cell shows it, with its sign.
 
     >>> write_change(Column("SQNR", "dB"), -1.25), write_change(Column("Size", "B"), 2048.0)
-    ('−1.25', '+2 kiB')
+    ('−1.25', '+2.00 KiB')
     """
     if value is None or math.isnan(value):
         return NOTHING
@@ -105,7 +106,7 @@ def _as_numbers(cells: NDArray[Any]) -> list[float | None]:
 
 def tabulate_row(table: Table[TableComparisonRow], place: int) -> TablePanel:
     """One row as three: its figures in A, in B, and what B has more; those that neither has are left out."""
-    columns = [ShownColumn("side", "", ["A", "B", "B − A"])]
+    columns = [ShownColumn("side", "Side", ["A", "B", "B − A"])]
     for own in table.row_type.list_numbers():
         keys = (f"{own.name}_a", f"{own.name}_b", f"delta_{own.name}")
         values = [_as_numbers(table.column(key)[[place]])[0] for key in keys]
@@ -147,7 +148,8 @@ def draw_changes(
     None where nothing changed. `column` is that of the figure itself; it says which direction is a loss.
     """
     pairs = zip(names, values, strict=True)
-    shown = [(name, value) for name, value in pairs if math.isfinite(value) and value][:MOST_BARS]
+    changed = [(name, value) for name, value in pairs if math.isfinite(value) and value]
+    shown = changed[:MOST_BARS]
     if not shown:
         return None
     colours = PALETTES[theme]
@@ -165,6 +167,7 @@ def draw_changes(
         "text": [escape(f"{name}: {write_change(column, value)} {column.unit}") for name, value in shown],
         "textposition": "none",
         "hovertemplate": "%{text}<extra></extra>",
+        "width": 0.7,
         "marker": {
             "color": tints,
             "line": {"width": [2 if name == chosen else 0 for name in names], "color": colours.text},
@@ -172,18 +175,23 @@ def draw_changes(
     }
     unit = f" ({column.unit})" if column.unit else ""
     worse = sum(sign * value > 0 for value in figures)
-    told = f"{count_of(worse, 'row')} of these got worse" if sign else "the largest first"
+    told = f", {worse:,} for the worse" if sign else ""
+    among = (
+        count_of(len(changed), "row")
+        if len(changed) == len(shown)
+        else f"the first {len(shown)} of {len(changed):,} that"
+    )
     first = f"{names[0]} {write_change(column, figures[0])}"
     return draw(
         [bars],
         f"Change of {escape(column.label)}, b − a",
         theme,
-        subtitle=f"{count_of(len(shown), 'row')}, the greatest loss first; {told}",
+        subtitle=f"{among} changed{told}",
         alt=f"Change of {column.label} of {count_of(len(shown), 'row')}: {first}.",
-        height=130 + _BAR * max(len(shown), 4),
+        height=max(320, 150 + _BAR * len(shown)),
         xaxis={"title": {"text": f"b − a{unit}"}, "zeroline": True},
         yaxis={
-            "autorange": "reversed",
+            "range": [max(len(shown), FEWEST_SLOTS) - 0.5, -0.5],
             "tickvals": places,
             "ticktext": [escape(labels[name]) for name in names],
             "showgrid": False,

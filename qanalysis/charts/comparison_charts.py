@@ -18,6 +18,7 @@ from qanalysis.notation import decibels, percent, plain
 
 HEIGHT = 380
 MOST_BARS = 20
+FEWEST_SLOTS = 8  # room for bars: fewer are no thicker
 _BAR = 18  # pixels of height
 _LEGEND = {"legend": {"y": -0.2, "yanchor": "top"}, "showlegend": True, "margin": {"t": 92, "b": 76}}
 
@@ -64,10 +65,9 @@ def draw_difference(portrait: Portrait, *, log_counts: bool = False, theme: Them
 def draw_places(portrait: Portrait, *, theme: Theme = "light") -> Drawing:
     """Where in the matrix B differs: √mean (b − a)² of blocks, output channels down, what they sum over along."""
     rms = portrait.rms
-    place, share = portrait.worst_row
     rows = [_name_block(at, portrait.row_step, len(portrait.row_energy)) for at in range(rms.shape[0])]
     finite = rms[np.isfinite(rms)]
-    worst = f"output channel {place} holds {percent(share)} of the error energy" if share else "no difference"
+    worst = _name_worst(portrait)
     trace = {
         "type": "heatmap",
         "z": rms,
@@ -93,6 +93,16 @@ def draw_places(portrait: Portrait, *, theme: Theme = "light") -> Drawing:
         yaxis={"title": {"text": "Output channel"}, "autorange": "reversed", "showgrid": False},
         margin={"t": 92, "b": 56},
     )
+
+
+def _name_worst(portrait: Portrait) -> str:
+    """The channel that holds more than its part of the error: the row or the column that stands out more."""
+    (row, of_row), (column, of_column) = portrait.worst_row, portrait.worst_column
+    if not of_row:
+        return "no difference"
+    if of_column * len(portrait.column_energy) > of_row * len(portrait.row_energy):
+        return f"column {column} holds {percent(of_column)} of the error energy"
+    return f"output channel {row} holds {percent(of_row)} of the error energy"
 
 
 def draw_ranks(
@@ -133,6 +143,7 @@ def draw_ranks(
         ],
         "textposition": "none",
         "hovertemplate": "%{text}<extra></extra>",
+        "width": 0.7,
         "marker": {"color": [tint if name == chosen else fade(tint, 0.55) for tint, name in tints]},
         "showlegend": False,
     }
@@ -142,10 +153,10 @@ def draw_ranks(
         y=[place for place, _theory in predicted],
         mode="markers",
         name="Gaussian values in B's format",
-        marker={"symbol": "line-ns-open", "size": 14, "color": colours.reference, "line": {"width": 2}},
+        marker={"symbol": "line-ns-open", "size": 14, "color": colours.text, "line": {"width": 2}},
         hovertemplate="predicted %{x:.2f} dB<extra></extra>",
     )
-    among = f"worst {len(shown)} of {len(known):,}" if len(known) > len(shown) else f"all {len(known)} that differ"
+    among = f"worst {len(shown)} of {len(known):,}" if len(known) > len(shown) else _count_differing(len(known))
     return draw(
         [bars, *([marks] if predicted else [])],
         "SQNR of B against A",
@@ -155,7 +166,7 @@ def draw_ranks(
         height=max(HEIGHT, 150 + _BAR * len(shown)),
         xaxis={"title": {"text": "SQNR (dB)"}},
         yaxis={
-            "autorange": "reversed",
+            "range": [max(len(shown), FEWEST_SLOTS) - 0.5, -0.5],
             "tickvals": places,
             "ticktext": [escape(labels[name]) for name in names],
             "showgrid": False,
@@ -165,6 +176,10 @@ def draw_ranks(
         legend={"y": -0.2, "yanchor": "top"},
         showlegend=bool(predicted),
     )
+
+
+def _count_differing(number: int) -> str:
+    return "the one that differs" if number == 1 else f"all {number} that differ"
 
 
 def _sqnr(row: ComparisonRow) -> float:

@@ -53,12 +53,14 @@ def tabulate_pairs(
     """One line per row, in their order; a row to be chosen by its name. `missed` are words of the gate, one per row."""
     labels = label_layers(list(names), 40) if names else {}
     measured = any(row.sqnr_db is not None for row in rows)
-    figures = ("sqnr_db", "theory_sqnr_db") if measured else ()
+    predicted = any(row.theory_sqnr_db is not None for row in rows)
+    figures = (*(["sqnr_db"] if measured else []), *(["theory_sqnr_db"] if predicted else []))
     renamed = any(row.tensor_a != row.tensor_b for row in rows)
     columns = [
         _list_words("tensor_a", [labels[name] for name in names], heading="Tensor"),
         *([mark_missed(missed)] if any(missed) else []),
         *(_list_figures(rows, name) for name in figures),
+        _list_words("status", [row.status for row in rows]),
         _list_words("reason", [shorten(row.reason, _LONGEST) for row in rows], heading="What to know"),
         *([_list_words("tensor_b", [shorten(row.tensor_b, 60) for row in rows])] if renamed else []),
         _list_words("stored_a", [row.stored_a or row.dtype_a for row in rows]),
@@ -70,7 +72,6 @@ def tabulate_pairs(
         _list_words("shape_a", [row.shape_a.replace("x", "×") for row in rows]),
         _list_words("shape_b", [row.shape_b.replace("x", "×") for row in rows]),
         _list_words("matched_by", [row.matched_by for row in rows]),
-        _list_words("status", [row.status for row in rows]),
     ]
     return TablePanel("rows", "Tensors of A and B, the worst first", columns, list(names), height=height)
 
@@ -129,6 +130,8 @@ def _list_shares(side: str, shares: Sequence[Share]) -> list[ShownColumn]:
 
 
 def _list_ratios(kinds: Sequence[Kept]) -> ShownColumn:
-    values = [kept.b.size_bytes / kept.a.size_bytes if kept.a.size_bytes else math.nan for kept in kinds]
+    values = [
+        kept.b.size_bytes / kept.a.size_bytes if kept.a.size_bytes and kept.b.tensors else math.nan for kept in kinds
+    ]
     texts = [NOTHING if math.isnan(value) else f"{value:.3f}" for value in values]
     return ShownColumn("ratio", "B / A", texts, values, "bytes of B over bytes of A")

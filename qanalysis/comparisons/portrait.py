@@ -24,7 +24,8 @@ class Portrait:
     `edges` (bins + 1,) are common to `counts_a` and `counts_b` (bins,), and hold every value of both; `error_edges` and
     `error_counts` are those of e = b − a, symmetric about 0. `rms` (down, along) is √mean e² of each block of the
     matrix, NaN where a block has no finite element; `row_step` and `column_step` are how many rows and columns a block
-    has, the last ones fewer. `row_energy` (rows,) is Σe² of each output channel.
+    has, the last ones fewer. `row_energy` (rows,) is Σe² of each output channel, `column_energy` (columns,) of each
+    column.
     """
 
     edges: Doubles
@@ -36,14 +37,24 @@ class Portrait:
     row_step: int
     column_step: int
     row_energy: Doubles
+    column_energy: Doubles
     lost: int
 
     @property
     def worst_row(self) -> tuple[int, float]:
         """The output channel with the most error energy, and its share of all; (0, 0.0) where there is none."""
-        total = float(self.row_energy.sum())
-        place = int(np.argmax(self.row_energy)) if self.row_energy.size else 0
-        return place, float(self.row_energy[place]) / total if total else 0.0
+        return _find_worst(self.row_energy)
+
+    @property
+    def worst_column(self) -> tuple[int, float]:
+        """The column with the most error energy, and its share of all; (0, 0.0) where there is none."""
+        return _find_worst(self.column_energy)
+
+
+def _find_worst(energy: Doubles) -> tuple[int, float]:
+    total = float(energy.sum())
+    place = int(np.argmax(energy)) if energy.size else 0
+    return place, float(energy[place]) / total if total else 0.0
 
 
 def draw_portrait(pair: Pair, a: Side, b: Side, *, bins: int = BINS, cells: int = CELLS) -> Portrait:
@@ -62,7 +73,7 @@ def draw_portrait(pair: Pair, a: Side, b: Side, *, bins: int = BINS, cells: int 
     shape = (-(-ours.rows // row_step), -(-ours.columns // column_step))
     energy, number = np.zeros(shape), np.zeros(shape)
     counts = [np.zeros(bins, np.int64) for _ in range(3)]
-    row_energy, lost = np.zeros(ours.rows), 0
+    row_energy, column_energy, lost = np.zeros(ours.rows), np.zeros(ours.columns), 0
     for first, x, y in _walk(settled, a, b):
         fine = np.isfinite(x) & np.isfinite(y)
         lost += int(fine.size - np.count_nonzero(fine))
@@ -71,13 +82,14 @@ def draw_portrait(pair: Pair, a: Side, b: Side, *, bins: int = BINS, cells: int 
         for one, values, ends in ((0, x, edges), (1, y, edges), (2, e, error_edges)):
             counts[one] += np.histogram(values[fine], ends)[0]
         row_energy[first : first + len(x)] = (e**2).sum(axis=1)
+        column_energy += (e**2).sum(axis=0)
         down = (first + np.arange(len(x))) // row_step
         starts = np.arange(0, ours.columns, column_step)
         np.add.at(energy, down, np.add.reduceat(e**2, starts, axis=1))
         np.add.at(number, down, np.add.reduceat(fine.astype(np.float64), starts, axis=1))
     rms = np.sqrt(np.divide(energy, number, out=np.full(shape, np.nan), where=number > 0))
     return Portrait(
-        edges, counts[0], counts[1], error_edges, counts[2], rms, row_step, column_step, row_energy, lost
+        edges, counts[0], counts[1], error_edges, counts[2], rms, row_step, column_step, row_energy, column_energy, lost
     )  # fmt: skip
 
 

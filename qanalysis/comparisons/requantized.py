@@ -31,23 +31,36 @@ class RequantizedSource(TensorSource):
     def __init__(self, source: TensorSource, scheme: Scheme) -> None:
         self.name = f"{source.name} at {scheme}"
         self.memory_note = source.memory_note
-        self.notes, self.facts, self.measures_vectors = source.notes, source.facts, source.measures_vectors
+        self.facts, self.measures_vectors = source.facts, source.measures_vectors
         self._source, self._scheme = source, scheme
         self._plain = {info.name: info for info in source.tensors}
         self.size_bytes = source.size_bytes + sum(
             info.size_bytes - self._plain[info.name].size_bytes for info in self.tensors
         )
+        self.notes = (*source.notes, *self._tell_left())
+
+    def _tell_left(self) -> list[str]:
+        """That some weights stay as they are, where the scheme can not be laid on them."""
+        wanted = self._choose()
+        left = sum(not self._is_quantized(info) for info in self.tensors if info.name in wanted)
+        if not left:
+            return []
+        return [f"{left:,} of {len(wanted):,} weights stay as they are: {self._scheme} can not be laid on their shape"]
 
     @cached_property
     def tensors(self) -> tuple[TensorInfo, ...]:
+        wanted = self._choose()
+        return tuple(self._quantize(info) if info.name in wanted else info for info in self._source.tensors)
+
+    def _choose(self) -> set[str]:
+        """The names of what a sweep measures by default."""
         from qanalysis.sweeps.selection import select_tensors
 
         try:
             chosen = select_tensors(self._source.tensors, vectors=self.measures_vectors).tensors
         except ValueError:  # nothing that a sweep would measure
             chosen = ()
-        names = {info.name for info in chosen}
-        return tuple(self._quantize(info) if info.name in names else info for info in self._source.tensors)
+        return {info.name for info in chosen}
 
     def _quantize(self, info: TensorInfo) -> TensorInfo:
         """What the header of the quantized tensor would say."""

@@ -30,6 +30,7 @@ from qanalysis.dashboard.compared_results import list_results
 from qanalysis.dashboard.jobs import ENGINE_VERSION, Job, JobManager, Snapshot
 from qanalysis.dashboard.runnable_models import RESULT_SUFFIXES
 from qanalysis.dashboard.sources import (
+    QUANTIZED_PREFIX,
     UPLOAD_SUFFIXES,
     UploadStore,
     identify_source,
@@ -40,8 +41,6 @@ from qanalysis.notation import duration, percent, shorten
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.table import Table
 
-#: Before a scheme: the other side under it.
-QUANTIZED_PREFIX = "quantized:"
 _USUAL_SCHEMES = ("int4 channel", "int4 group=32", "int8 channel", "nf4", "mxfp4")
 QUANTIZED = tuple(f"{QUANTIZED_PREFIX}{scheme}" for scheme in _USUAL_SCHEMES)
 

@@ -15,6 +15,7 @@ from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.sources import (
     PARTIAL_PREFIX,
+    QUANTIZED_PREFIX,
     UPLOAD_PREFIX,
     UploadStore,
     allows_remote,
@@ -57,7 +58,7 @@ def draw_picker(kind: FileKind) -> None:
     """
     key = keep(kind.field)
     held = str(st.session_state.get(key) or "")
-    is_elsewhere = held.startswith((UPLOAD_PREFIX, PARTIAL_PREFIX)) or is_address(held)
+    is_elsewhere = held.startswith((UPLOAD_PREFIX, PARTIAL_PREFIX, QUANTIZED_PREFIX)) or is_address(held)
     options = [*kind.options, *([held] if is_elsewhere else [])]
     st.selectbox(kind.label, options, key=key, format_func=_name_option, accept_new_options=True, help=kind.help)
     with st.popover(f"Your own {kind.noun}", width="stretch"):

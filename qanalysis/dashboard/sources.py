@@ -28,6 +28,8 @@ from qanalysis.notation import quote
 UPLOAD_PREFIX = "upload:"
 #: Before a path or an address: what is there of a set that lacks a part.
 PARTIAL_PREFIX = "partial:"
+#: Before a scheme: the other side of a comparison under it.
+QUANTIZED_PREFIX = "quantized:"
 UPLOAD_SUFFIXES = tuple(SUFFIX_KINDS)
 _HEADER_BYTES = 64 * 1024
 

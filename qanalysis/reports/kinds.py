@@ -56,9 +56,17 @@ _ALL = (
         table="plans.plan.Plan",
         charts="reports.plan_charts.draw_plan",
     ),
-    _Kind("comparisons.row.ComparisonRow", "reports.comparison_sections.outline_comparison"),
+    _Kind(
+        "comparisons.row.ComparisonRow",
+        "reports.comparison_sections.outline_comparison",
+        charts="reports.comparison_pictures.draw_comparison",
+    ),
     *(
-        _Kind(f"comparisons.table_rows.{name}Comparison", "reports.table_comparison_sections.outline_tables")
+        _Kind(
+            f"comparisons.table_rows.{name}Comparison",
+            "reports.table_comparison_sections.outline_tables",
+            charts="reports.comparison_pictures.draw_tables",
+        )
         for name in ("Sweep", "Sensitivity", "Forms", "Plan", "Record", "Linearity")
     ),
     _Kind("comparisons.verify_row.VerifyRow", "reports.verify_sections.outline_verify"),

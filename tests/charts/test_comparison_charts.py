@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ PORTRAIT = Portrait(
     row_step=2,
     column_step=4,
     row_energy=np.array([0.0, 0.25, 0.75]),
+    column_energy=np.full(8, 0.125),
     lost=0,
 )
 
@@ -52,6 +54,11 @@ def test_the_map_names_the_channel_with_most_of_the_error() -> None:
     assert figure.data[0].text[1][0] == "channel 2"
     assert "output channel 2 holds 75 % of the error energy" in figure.layout.meta["alt"]
     json.loads(draw_places(PORTRAIT).to_json())
+
+
+def test_the_map_names_a_column_that_stands_out_more_than_any_channel() -> None:
+    figure = draw_places(replace(PORTRAIT, column_energy=np.array([0, 0.9, 0, 0.1, 0, 0, 0, 0]))).to_figure()
+    assert "column 1 holds 90 % of the error energy" in figure.layout.meta["alt"]
 
 
 def make_rows(number: int) -> list[ComparisonRow]:

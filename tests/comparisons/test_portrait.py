@@ -30,6 +30,7 @@ def test_every_value_is_counted_and_blocks_add_up(shape: tuple[int, ...]) -> Non
     np.testing.assert_array_equal(found.counts_a, np.histogram(x.astype(np.float64), found.edges)[0])
     # Sums of at most 10^4 doubles in another order: a part in 1e12 is wide.
     assert found.row_energy.sum() == pytest.approx((e**2).sum(), rel=1e-12)
+    assert found.column_energy.sum() == pytest.approx((e**2).sum(), rel=1e-12)
 
 
 def test_a_block_is_the_root_mean_square_of_its_own_elements() -> None:
@@ -40,6 +41,7 @@ def test_a_block_is_the_root_mean_square_of_its_own_elements() -> None:
     assert found.rms[2, 2] == pytest.approx(np.sqrt((9 + 16) / 2))
     assert not found.rms[:2].any()
     assert found.worst_row == (4, 1.0)
+    assert found.worst_column == (5, 16 / 25)
 
 
 def test_values_that_are_not_finite_are_left_out_and_counted() -> None:

@@ -22,13 +22,14 @@ from qanalysis.dashboard.compare.gate import Gate, draw_gate, find_gate, gated
 from qanalysis.dashboard.compare.inside import draw_inside, draw_log_toggle
 from qanalysis.dashboard.compare.running import draw_strip, follow
 from qanalysis.dashboard.compare.view import SHOWN, CompareView
-from qanalysis.dashboard.comparisons import QUANTIZED_PREFIX, CompareRequest, make_request, read_structure
+from qanalysis.dashboard.comparisons import CompareRequest, make_request, read_structure
 from qanalysis.dashboard.elements import draw_choice_table, draw_fault
 from qanalysis.dashboard.export import Extras, Picture, draw_export
 from qanalysis.dashboard.finding import find_tensors
 from qanalysis.dashboard.leads import lead_to_layers
 from qanalysis.dashboard.linked import PARTS, draw_linked
 from qanalysis.dashboard.session import change, confine, keep
+from qanalysis.dashboard.sources import QUANTIZED_PREFIX
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import shorten, size
 from qanalysis.reports.comparison_sections import tell_answer
@@ -38,8 +39,6 @@ from qanalysis.results.table import Table
 TABLE_HEIGHT = 420
 KEPT_HEIGHT = 330
 _HEADINGS = {
-    "c-ranks": "Tensors by their error",
-    "c-changes": "Rows by their change",
     "c-values": "Values of the layer in view",
     "c-difference": "Its difference",
     "c-places": "Where it differs",
@@ -108,11 +107,11 @@ def draw_models(view: CompareView, ended: Any) -> None:
     shown = Rows.rank(table, find_gate(table, view.gate) if measured is not None else Gate())
     _draw_answer(shown, waits=bool(view.gate.strip()) and measured is None)
     layer = _choose_layer(shown)
-    panels = _draw_charts(request, shown, layer, log=view.log)
+    inside = _draw_charts(request, shown, layer, log=view.log, looks=measured is not None or view.layer is not None)
     _draw_table(shown, view, layer)
     _draw_leads(request, shown, layer)
     _draw_kept(shown)
-    _draw_export(shown, panels)
+    _draw_export(shown, inside)
 
 
 def _draw_answer(shown: Rows, *, waits: bool) -> None:
@@ -146,9 +145,9 @@ def _choose_layer(shown: Rows) -> str:
     return view.layer or shown.names[0]
 
 
-def _draw_charts(request: CompareRequest, shown: Rows, layer: str, *, log: bool) -> list[Panel]:
-    """The linked charts "charts": tensors by their error, and the layer in view from inside; a click chooses. What was
-    drawn.
+def _draw_charts(request: CompareRequest, shown: Rows, layer: str, *, log: bool, looks: bool) -> list[Panel]:
+    """The linked charts "charts": tensors by their error, and, where it `looks` into it, the layer in view from inside;
+    a click chooses. The charts of the layer.
     """
     labels = shown.names
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -159,13 +158,15 @@ def _draw_charts(request: CompareRequest, shown: Rows, layer: str, *, log: bool)
         draw_log_toggle()
     row = shown.rows[shown.names.index(layer)]
     panels = [Panel("c-ranks", figure)] if (figure := _draw_ranks(shown, layer)) else []
-    panels += draw_inside(request, row, log=log)
+    # Which tensor differs most is not known before the values are compared.
+    inside = draw_inside(request, row, log=log) if looks else []
+    panels += inside
     if not panels:
         return []
     part = build_part([panels], layout="converter", order=ORDER, wide=["c-ranks"] if len(panels) % 2 else [])
     at = {"layer": layer}
     draw_linked(PARTS.put(part), "charts", at=at, on_ask=partial(take_choice, frozenset(shown.names), at))
-    return panels
+    return inside
 
 
 def _draw_ranks(shown: Rows, layer: str) -> Drawing | None:
@@ -210,7 +211,7 @@ def _choose(name: str) -> None:
 
 
 def list_pictures(panels: Sequence[Panel]) -> list[Picture]:
-    """The charts in sight as a report takes them."""
+    """The charts of the layer in view as a report takes them, which draws the others itself."""
     return [(_HEADINGS[panel.name], "", partial(_give, panel)) for panel in panels]
 
 

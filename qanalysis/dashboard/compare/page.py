@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.checkpoints.source import SAMPLE_PREFIX, CheckpointError
 from qanalysis.dashboard.compare.controls import draw_controls
 from qanalysis.dashboard.compare.models import draw_models
 from qanalysis.dashboard.compare.results import draw_results
@@ -14,7 +14,7 @@ from qanalysis.dashboard.elements import draw_fault
 from qanalysis.dashboard.export import draw_link
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.session import change
-from qanalysis.dashboard.sources import PARTIAL_PREFIX, name_source
+from qanalysis.dashboard.sources import PARTIAL_PREFIX, QUANTIZED_PREFIX, name_source
 from qanalysis.dashboard.wording import name_controls
 from qanalysis.notation import quote
 
@@ -55,7 +55,7 @@ def _draw_refusal(view: CompareView, message: str) -> None:
         with st.container(horizontal=True):
             for side in ("a", "b"):
                 text = getattr(view, side)
-                if not text.startswith((PARTIAL_PREFIX, "sample:", "quantized:")):
+                if not text.startswith((PARTIAL_PREFIX, SAMPLE_PREFIX, QUANTIZED_PREFIX)):
                     st.button(
                         f"Open what is there of {side.upper()}", key=f"partial-{side}", on_click=change,
                         args=(CompareView,), kwargs={side: f"{PARTIAL_PREFIX}{text}"},

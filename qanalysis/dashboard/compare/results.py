@@ -20,7 +20,7 @@ from qanalysis.charts.comparison_changes import (
 from qanalysis.charts.linked.scene import Panel, build_part
 from qanalysis.comparisons.table_rows import TableComparisonRow
 from qanalysis.dashboard.compare.gate import Gate, draw_gate, find_gate, gated
-from qanalysis.dashboard.compare.models import list_pictures, take_choice
+from qanalysis.dashboard.compare.models import take_choice
 from qanalysis.dashboard.compare.view import CompareView
 from qanalysis.dashboard.compared_results import ComparedResults, compare_results, find_result
 from qanalysis.dashboard.comparisons import get_compared_uploads
@@ -59,13 +59,13 @@ def draw_results(view: CompareView, place: Any) -> None:
     places = _order(table, column)
     names = _name_rows(table, places)
     chosen = confine(CompareView, "layer", names, chosen=names[0]).layer or names[0]
-    panels = _draw_bars(table, column, places, names, chosen)
+    _draw_bars(table, column, places, names, chosen)
     _draw_totals(compared)
     _draw_rows(table, column, places, names, chosen, gate=gate, find=view.find)
     _draw_difference(table, places[names.index(chosen)], chosen)
     state = "" if table.complete else " One of the two was cancelled, and lacks rows for that reason."
     st.caption(f"{len(table):,} rows with every column in A, in B and as b − a.{state}")
-    draw_export(gated(table, gate), CompareView, "save", Extras(pictures=list_pictures(panels)))
+    draw_export(gated(table, gate), CompareView, "save", Extras())
 
 
 def _choose_metric(table: Table[TableComparisonRow], place: Any) -> Column:
@@ -87,7 +87,9 @@ def _choose_metric(table: Table[TableComparisonRow], place: Any) -> Column:
 
 
 def _draw_answer(compared: ComparedResults, view: CompareView, column: Column, gate: Gate) -> None:
-    st.markdown(f"#### {escape_markdown(tell_changes(compared.rows, column))}")
+    own = {one.name: one for one in compared.rows.row_type.list_numbers()}[column.name.removeprefix("delta_")]
+    answer = tell_changes(compared.rows, column).replace(column.name, own.label)
+    st.markdown(f"#### {escape_markdown(answer)}")
     told = [f"A {shorten(name_source(view.a), 60)}", f"B {shorten(name_source(view.b), 60)}", "Δ = B − A"]
     st.caption(escape_markdown(" · ".join([*told, *list_notes(compared.rows.coverage)])))
     draw_gate(gate)
@@ -112,17 +114,15 @@ def _name_rows(table: Table[TableComparisonRow], places: Sequence[int]) -> list[
 
 def _draw_bars(
     table: Table[TableComparisonRow], column: Column, places: list[int], names: list[str], chosen: str
-) -> Sequence[Panel]:
+) -> None:
     """The linked charts "charts" of the change in view; a click on a bar chooses its row."""
     own = {one.name: one for one in table.row_type.list_numbers()}[column.name.removeprefix("delta_")]
     figure = draw_changes(names, table.column(column.name)[places].astype(float).tolist(), own, chosen=chosen)
     if figure is None:
-        return ()
-    panels = [Panel("c-changes", figure)]
+        return
     at = {"layer": chosen}
-    part = build_part([panels])
+    part = build_part([[Panel("c-changes", figure)]])
     draw_linked(PARTS.put(part), "charts", at=at, on_ask=partial(take_choice, frozenset(names), at))
-    return panels
 
 
 def _draw_totals(compared: ComparedResults) -> None:

@@ -11,17 +11,21 @@ from safetensors.numpy import save_file
 from streamlit.testing.v1 import AppTest
 
 from qanalysis import open_checkpoint, sweep
+from qanalysis.charts.comparison_charts import draw_values
+from qanalysis.charts.linked.scene import Panel
 from qanalysis.checkpoints.source import ArraySource
 from qanalysis.comparisons.compare import compare
-from qanalysis.comparisons.requantized import RequantizedSource
+from qanalysis.comparisons.matching import match_tensors
+from qanalysis.comparisons.portrait import draw_portrait
+from qanalysis.comparisons.reading import Side
 from qanalysis.comparisons.row import ComparisonRow
 from qanalysis.comparisons.tables import compare_tables
 from qanalysis.dashboard.compare.gate import gated, hold_gate
+from qanalysis.dashboard.compare.models import list_pictures
 from qanalysis.dashboard.compare.view import CompareView
 from qanalysis.dashboard.compared_results import list_results
 from qanalysis.dashboard.export import Extras, render_file
 from qanalysis.dashboard.views import read_address, spell_view
-from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.report import read_result, write_report
 from qanalysis.results.table import Table
 from tests.dashboard.scenes import ask, read_charts, read_components, read_table
@@ -188,6 +192,17 @@ class TestModels:
         page = settle(page.button(key="run").click().run())
         assert read_table(page, "rows")["sqnr_db"][0] is not None
 
+    def test_a_comparison_is_cancelled_and_keeps_what_it_has(self) -> None:
+        page = AppTest.from_function(_show_page, default_timeout=120)
+        page.query_params["a"], page.query_params["b"] = "sample:outliers", "quantized:int8 group=16 range=mse:2000"
+        page.run()
+        page.button(key="cancel").click().run()
+        settle(page)
+        assert "cancelled" in told(page)
+        table = read_table(page, "rows")
+        assert table["sqnr_db"][-1] is None
+        assert page.button(key="again").label == "Compare again"
+
     def test_leads_name_the_layer_on_either_side(self, arrays: tuple) -> None:
         page = open_compare(a="a.safetensors", b="b.safetensors")
         urls = [element.proto.url for element in page.get("link_button")]
@@ -202,17 +217,13 @@ class TestModels:
         assert list(again) == list(table)
         assert [check.condition for check in again.totals] == ["sqnr_db < 30"]
 
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
-    def test_a_report_of_the_page_holds_its_charts(self, arrays: tuple, scheme: str) -> None:
-        from qanalysis.charts.comparison_charts import draw_ranks
-        from qanalysis.charts.comparison_tables import name_pairs
-        from qanalysis.charts.linked.scene import Panel
-        from qanalysis.dashboard.compare.models import list_pictures
-
-        table = compare(*arrays)
-        figure = draw_ranks(list(table), name_pairs(list(table)), theme=scheme)
-        page = render_file(table, ".html", Extras(pictures=list_pictures([Panel("c-ranks", figure)])))
-        assert "Tensors by their error" in page.decode()
+    def test_a_report_of_the_page_holds_its_charts(self, arrays: tuple) -> None:
+        a, b = map(ArraySource, arrays)
+        pair = next(one for one in match_tensors(a.tensors, b.tensors) if one.fits)
+        panel = Panel("c-values", draw_values(draw_portrait(pair, Side(a), Side(b))))
+        page = render_file(compare(a, b), ".html", Extras(pictures=list_pictures([panel]))).decode()
+        for heading in ("Tensors by their error", "Values of the layer in view"):
+            assert page.count(f"{heading}</h2>") == 1
 
 
 class TestResults:
@@ -299,21 +310,6 @@ class TestFaults:
         assert read_address(CompareView, spell_view(view)).view == view
 
 
-class TestRequantized:
-    def test_values_and_sizes_are_those_of_the_scheme(self) -> None:
-        values = np.random.default_rng(2).standard_normal((6, 64), dtype=np.float32)
-        made = RequantizedSource(ArraySource({"w": values}), Scheme.parse("int4 group=32"))
-        assert np.array_equal(made.read(made.tensors[0]), Scheme.parse("int4 group=32").fit(values).round_trip(values))
-        # 4 bits a code, a float32 scale for each of 12 groups
-        assert made.size_bytes == made.tensors[0].size_bytes == (4 * values.size + 32 * 12) // 8
-
-    def test_what_is_no_weight_stays_as_it_is(self) -> None:
-        with open_checkpoint("sample:digits-cnn") as source:
-            made = RequantizedSource(source, Scheme.parse("int4"))
-            kept = [info for info in made.tensors if not info.stored]
-            assert {info.role for info in kept} == {"bias", "norm", "buffer"}
-            assert all(np.array_equal(made.read(info), source.read(info)) for info in kept if info.decodes)
-
-    def test_a_row_is_found_by_its_name_in_b_where_a_has_none(self) -> None:
-        rows = Table.from_rows(ComparisonRow, [ComparisonRow(tensor_b="w", status="only-b")])
-        assert hold_gate(rows, "sqnr_db<3").missed == ("no sqnr_db",)
+def test_a_row_without_the_figure_misses_the_gate() -> None:
+    rows = Table.from_rows(ComparisonRow, [ComparisonRow(tensor_b="w", status="only-b")])
+    assert hold_gate(rows, "sqnr_db<3").missed == ("no sqnr_db",)
