@@ -23,6 +23,8 @@ from qanalysis.sweeps.row import Row
 
 #: Quotients and products of whole numbers differ from whole ones by less than this part.
 _ROUNDED = 1e-12
+#: Sums of squares, which are never below zero; a loss may fall.
+_ENERGIES = ("relative_error_energy", "mse", "output_nsr")
 #: What no row of a tensor reaches: bits of a weight, with the scales of groups of one, and bytes.
 _MOST = {"bits_per_weight": 1e3, "size_bytes": 2.0**60}
 
@@ -95,8 +97,9 @@ def gather_candidates(
     grouped = _group(rows, found, schemes)
     options = tuple(_make_options(tensors[name], rows, schemes, places, found) for name, places in grouped.items())
     if not options:
+        alone = "" if rows.row_type is Row else ", of the weights of one layer (target weights, mode enable-one)"
         raise ValueError(
-            f"none of the {sum(map(len, tables)):,} rows is ok with a figure of {found.column}, so there is no "
+            f"none of the {sum(map(len, tables)):,} rows is ok with a figure of {found.column}{alone}, so there is no "
             f"choice; make rows with `{kind_of(tables[0]).again}`"
         )
     chosen = {one.tensor.name for one in options}
@@ -105,7 +108,8 @@ def gather_candidates(
     lacking = tuple(tensors[name] for name in tensors if name in unpriced)
     complete = all(table.complete for table in tables)
     source = next(filter(None, map(find_source, tables)), None)
-    more = {**tables[0].more, **({TENSORS: describe_tensors(listed)} if listed else {})}
+    held = next(filter(None, [describe_tensors(listed), *(one.more.get(TENSORS) for one in tables)]), None)
+    more = {**tables[0].more, **({TENSORS: held} if held else {})}
     return Candidates(options, others, lacking, found, source, rows, more, complete)
 
 
@@ -205,7 +209,7 @@ def _check_figures(
     """Whether sizes are above zero and errors of weights not below it; ValueError names the first row of which not."""
     has_cost = np.isfinite(objective.costs)
     wrong = {name: has_cost & ~((values > 0) & (values < _MOST[name])) for name, values in figures.items()}
-    if rows.row_type is Row:
+    if objective.column in _ENERGIES:
         wrong[objective.column] = has_cost & (objective.costs < 0)
     values = {**figures, objective.column: objective.costs}
     for name, places in wrong.items():
@@ -249,6 +253,6 @@ def _measure_energies(rows: Frame[Any], at: list[int]) -> tuple[Doubles, float]:
         return rows.column("output_relative_l2")[at] ** 2, float("nan")
     finite = rows.column("numel")[at] - np.nan_to_num(rows.column("non_finite")[at])
     errors = rows.column("mse")[at] * finite
-    relative = rows.column("relative_l2")[at] ** 2
+    relative = np.where(np.isfinite(errors), rows.column("relative_l2")[at] ** 2, np.nan)
     worst = int(np.nanargmax(relative)) if np.isfinite(relative).any() else 0
     return errors, float(errors[worst] / relative[worst]) if relative[worst] > 0 else 0.0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qanalysis.plans.candidates import gather_candidates
+from qanalysis.plans.settling import keep_measured
 from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
@@ -52,6 +53,25 @@ def test_one_scheme_with_other_bits_is_of_another_run(rows: list[Row]) -> None:
 def test_schemes_are_written_one_way(rows: list[Row]) -> None:
     typed = replace(rows[0], scheme="int4  sym channel")
     assert gather_candidates([join([typed, *rows[1:]])]).options[0].schemes == ("int4 channel", "int8 channel")
+
+
+def test_the_signal_is_that_of_the_worst_row_that_was_measured_whole(rows: list[Row]) -> None:
+    whole = gather_candidates([join(rows)]).options[0].signal
+    (first, *_others) = gather_candidates([join([replace(rows[0], mse=None), *rows[1:]])]).options
+    assert first.signal == pytest.approx(whole, rel=1e-6)  # of a row with an error a thousand times smaller
+    assert [one.schemes for one in keep_measured([first])] == [("int8 channel",)]
+
+
+def test_a_tensor_without_any_error_can_not_be_pooled(rows: list[Row]) -> None:
+    blind = join([replace(row, mse=None) for row in rows])
+    with pytest.raises(ValueError, match="--min-sqnr: no row of 'a' has an error to pool"):
+        keep_measured(gather_candidates([blind]).options)
+
+
+def test_what_any_table_knows_of_the_file_is_kept(rows: list[Row]) -> None:
+    arrays = {name: np.ones((4, 32), np.float32) * np.arange(32, dtype=np.float32) for name in ("a", "b")}
+    whole = sweep(arrays, ["int5 channel"])
+    assert gather_candidates([join(rows), whole]).more["tensors"] == whole.more["tensors"]
 
 
 def test_rows_that_are_not_ok_are_counted_where_none_is(rows: list[Row]) -> None:
