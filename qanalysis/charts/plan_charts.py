@@ -18,10 +18,16 @@ FEW_LAYERS = 12
 """Names of so many layers fit below a chart; those of more are numbers, with the name on hover."""
 _MOST_POINTS = 80  # drawn of each kind
 _BAR = 0.42  # half of a bar's width, in layers
-_HEIGHT = 380
+_FRAME: dict[str, Any] = {
+    "height": 380,
+    "margin": {"t": 90, "b": 60},
+    "legend": {"y": -0.2, "yanchor": "top"},
+    "showlegend": True,
+}
 _TICK = 18  # letters of a name below a chart
 #: The kinds of points in the order of the traces, with what the legend calls them.
 KINDS = {"hull": "lower hull", "greedy": "greedy between", "exact": "exact optimum"}
+_SYMBOLS = {"hull": "circle", "greedy": "line-ns-open", "exact": "square"}
 
 
 def front_chart(sheet: PlanSheet, choice: Codes, *, theme: Theme = "light") -> Drawing:
@@ -30,48 +36,35 @@ def front_chart(sheet: PlanSheet, choice: Codes, *, theme: Theme = "light") -> D
     The error is the objective, on a logarithmic axis where all are positive; the size is in bits per weight. Uniform
     plans have one marker per grouping.
     """
-    colours = PALETTES[theme]
-    bits, costs = sheet.sum_points("bits"), sheet.sum_points("costs")
-    kinds = np.array(sheet.kinds)
-    marks = {"hull": "circle", "greedy": "line-ns-open", "exact": "square"}
-    traces = [
-        line(
-            x=bits,
-            y=costs,
-            mode="lines",
-            name="front",
-            line={"color": colours.kept, "width": 2, "shape": "hv"},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    ]
-    for kind, name in KINDS.items():
-        places = np.flatnonzero(kinds == kind)
-        if len(places):
-            places = places[np.unique(np.linspace(0, len(places) - 1, _MOST_POINTS).round().astype(int))]
-            traces.append(
-                _mark_points(name, bits[places], costs[places], {"symbol": marks[kind], "color": colours.kept})
-            )
-    traces += _mark_uniforms(sheet, theme)
     here = sheet.sum("bits", choice), sheet.sum("costs", choice)
-    known = [*costs, here[1], *(one.objective for one in sheet.uniforms)]
-    log = min(known) > 0
-    mark = {"name": "mark-plan", "text": "◆", "showarrow": False, "xref": "x", "yref": "y"}
-    mark |= {"x": here[0], "y": math.log10(here[1]) if log else here[1], "font": {"size": 28, "color": colours.clipped}}
+    log = min([*sheet.sum_points("costs"), here[1], *(one.objective for one in sheet.uniforms)]) > 0
+    mark = {"name": "mark-plan", "text": "◆", "showarrow": False, "xref": "x", "yref": "y", "x": here[0]}
+    mark |= {"y": math.log10(here[1]) if log else here[1], "font": {"size": 28, "color": PALETTES[theme].clipped}}
     return draw(
-        traces,
+        [*_trace_points(sheet, theme), *_mark_uniforms(sheet, theme)],
         "Error against size",
         theme,
         subtitle=f"{escape(sheet.objective)}, summed over {count_of(len(sheet.layers), 'layer')}; ◆ the plan in view",
         alt=describe_front(sheet, choice),
-        height=_HEIGHT,
-        margin={"t": 90, "b": 60},
         xaxis={"title": {"text": "Size (bits per weight)"}},
         yaxis={"title": {"text": f"Error ({escape(sheet.objective)})"}} | ({"type": "log", "dtick": 1} if log else {}),
         annotations=[mark],
-        legend={"y": -0.2, "yanchor": "top"},
-        showlegend=True,
+        **_FRAME,
     )
+
+
+def _trace_points(sheet: PlanSheet, theme: Theme) -> list[dict[str, Any]]:
+    """The front as a line of steps, and its points, one trace per kind."""
+    colour, kinds = PALETTES[theme].kept, np.array(sheet.kinds)
+    bits, costs = sheet.sum_points("bits"), sheet.sum_points("costs")
+    steps = {"color": colour, "width": 2, "shape": "hv"}
+    traces = [line(x=bits, y=costs, mode="lines", name="front", line=steps, hoverinfo="skip", showlegend=False)]
+    for kind, name in KINDS.items():
+        places = np.flatnonzero(kinds == kind)
+        if len(places):
+            places = places[np.unique(np.linspace(0, len(places) - 1, _MOST_POINTS).round().astype(int))]
+            traces.append(_mark_points(name, bits[places], costs[places], {"symbol": _SYMBOLS[kind], "color": colour}))
+    return traces
 
 
 def describe_front(sheet: PlanSheet, choice: Codes) -> str:
@@ -123,46 +116,46 @@ def layer_bits(sheet: PlanSheet, choice: Codes, *, theme: Theme = "light") -> Dr
     Bars are drawn as closed lines, one trace per format, because these move in place; a last trace without a look
     carries name, scheme and size of each. A click tells the layer.
     """
-    colours = PALETTES[theme].categories
     bits = [float(layer.bits[at]) for layer, at in zip(sheet.layers, choice, strict=True)]
-    schemes = [sheet.schemes[layer.schemes[at]] for layer, at in zip(sheet.layers, choice, strict=True)]
-    own = [sheet.format_of[int(layer.schemes[at])] for layer, at in zip(sheet.layers, choice, strict=True)]
-    traces = [
-        _draw_bars(
-            [place for place, one in enumerate(own) if one == number], bits, name, colours[number % len(colours)]
-        )
-        for number, name in enumerate(sheet.formats)
-    ]
-    traces.append(
-        line(
-            x=list(range(len(bits))),
-            y=bits,
-            mode="none",
-            name="bits per weight",
-            showlegend=False,
-            customdata=[{"row": layer.name} for layer in sheet.layers],
-            text=[f"{escape(layer.label)}<br>{escape(one)}" for layer, one in zip(sheet.layers, schemes, strict=True)],
-            hovertemplate="%{text}<br>%{y:.3f} bits per weight<extra></extra>",
-        )
-    )
-    few = len(bits) <= FEW_LAYERS
+    few, most = len(bits) <= FEW_LAYERS, max(float(layer.bits.max()) for layer in sheet.layers)
     names = [escape(shorten(layer.label, _TICK)) for layer in sheet.layers]
-    ticks = {"tickmode": "array", "tickvals": list(range(len(bits)))} if few else {}
-    most = max(float(layer.bits.max()) for layer in sheet.layers)
+    ticks = {"tickmode": "array", "tickvals": list(range(len(bits))), "ticktext": names} if few else {}
     return draw(
-        traces,
+        [*_draw_formats(sheet, choice, bits, theme), _name_bars(sheet, choice, bits)],
         "Bits of each layer",
         theme,
         subtitle="in the order of the file, coloured by number format",
         alt=describe_bits(sheet, choice),
-        height=_HEIGHT,
-        margin={"t": 90, "b": 60},
         hoverdistance=-1,
         xaxis={"title": {"text": "" if few else "Layer (place in the file)"}, "range": [-0.7, len(bits) - 0.3]}
-        | {"showgrid": False, **ticks, **({"ticktext": names} if few else {})},
+        | {"showgrid": False, **ticks},
         yaxis={"title": {"text": "Bits per weight (bit)"}, "range": [0, 1.06 * most]},
-        legend={"y": -0.2, "yanchor": "top"},
-        showlegend=True,
+        **_FRAME,
+    )
+
+
+def _draw_formats(sheet: PlanSheet, choice: Codes, bits: list[float], theme: Theme) -> list[dict[str, Any]]:
+    """One trace of bars for each number format, in the order of the sheet's formats."""
+    colours = PALETTES[theme].categories
+    own = [sheet.format_of[int(layer.schemes[at])] for layer, at in zip(sheet.layers, choice, strict=True)]
+    return [
+        _draw_bars([place for place, one in enumerate(own) if one == at], bits, name, colours[at % len(colours)])
+        for at, name in enumerate(sheet.formats)
+    ]
+
+
+def _name_bars(sheet: PlanSheet, choice: Codes, bits: list[float]) -> dict[str, Any]:
+    """The trace that tells name, scheme and size of a bar, and which layer a click is meant for."""
+    schemes = [sheet.schemes[layer.schemes[at]] for layer, at in zip(sheet.layers, choice, strict=True)]
+    return line(
+        x=list(range(len(bits))),
+        y=bits,
+        mode="none",
+        name="bits per weight",
+        showlegend=False,
+        customdata=[{"row": layer.name} for layer in sheet.layers],
+        text=[f"{escape(layer.label)}<br>{escape(one)}" for layer, one in zip(sheet.layers, schemes, strict=True)],
+        hovertemplate="%{text}<br>%{y:.3f} bits per weight<extra></extra>",
     )
 
 

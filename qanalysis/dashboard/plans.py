@@ -36,6 +36,8 @@ from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Row
 
 USUAL_BUDGET = 4.5
+#: Rows whose scores are drawn anew at once; plans of more take longer than a page that is at rest may.
+QUICK_ROWS = 700
 _HEAD_BYTES, _TAIL_BYTES = 4096, 1 << 16
 _COMMANDS = tuple(f'"command": "{name}"'.encode() for name in ("sweep", "sensitivity", "plan"))
 _CSV_MARKS = (b"layer,tensor,target,mode,", b"tensor,")
@@ -158,6 +160,7 @@ class PlanQuestion:
     keep.
 
     `pins` are texts REGEX=SCHEME and `locks` pairs of a tensor and its scheme; `ties` are presets or expressions.
+    `resampled`: plans are made again from scores that are drawn anew, however long that takes.
     """
 
     budget: float | None
@@ -167,15 +170,24 @@ class PlanQuestion:
     locks: tuple[tuple[str, str], ...] = ()
     ties: tuple[str, ...] = ()
     most_formats: int | None = None
+    resampled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A plan, and what is to be told of it: that its budget could not be kept, and which one was taken instead."""
+    """A plan, and what is to be told of it: that its budget could not be kept, and which one was taken instead.
+
+    `question` is the one that it answers, with that budget.
+    """
 
     plan: Plan
-    budget: float
+    question: PlanQuestion
     refusal: str = ""
+
+    @property
+    def budget(self) -> float:
+        """Bits per weight that it keeps."""
+        return self.question.budget or USUAL_BUDGET
 
 
 def work_out(held: Held, question: PlanQuestion) -> Found:
@@ -184,18 +196,36 @@ def work_out(held: Held, question: PlanQuestion) -> Found:
     Raises ValueError for what can not be planned at all.
     """
     budget = question.budget or _usual_budget(held)
+    asked = replace(question, budget=budget, resampled=question.resampled or is_quick(held))
     if question.budget is None and not question.locks and isinstance(held.table, Plan):
-        return Found(held.table, budget)
-    asked = replace(question, budget=budget)
+        return Found(held.table, asked)
     try:
-        return Found(_plan(held, asked), budget)
+        return Found(_plan(held, asked), asked)
     except InfeasibleError as error:
         if budget >= MOST_BITS:
             raise
-        free = _plan(held, replace(asked, budget=MOST_BITS))
+        free = _plan(held, replace(asked, budget=MOST_BITS, resampled=False))
         least = min((float(point["bits_per_weight"]) for point in free.front), default=free.bits_per_weight)
-        nearest = _round_up(least)
-        return Found(_plan(held, replace(asked, budget=nearest)), nearest, str(error))
+        nearest = replace(asked, budget=_round_up(least))
+        return Found(_plan(held, nearest), nearest, str(error))
+
+
+def draw_from(held: Held, found: Found) -> Plan:
+    """A plan with the front of plans without a budget, which is the same for all budgets: a browser fetches it once."""
+    if isinstance(held.table, Plan):
+        return found.plan
+    free = _plan(held, replace(found.question, budget=MOST_BITS, resampled=False))
+    return replace(found.plan, more={**found.plan.more, "front": free.front})
+
+
+def is_quick(held: Held) -> bool:
+    """Whether it is told at once how sure a plan of these rows is; errors of weights are no estimates."""
+    return held.table.row_type is not SensitivityRow or len(held.table) <= QUICK_ROWS
+
+
+def resample(held: Held, question: PlanQuestion) -> Plan:
+    """The plan for a question that has one, with its stability; for a thread of its own."""
+    return _make_plan(held, replace(question, resampled=True))
 
 
 def _usual_budget(held: Held) -> float:
@@ -213,6 +243,10 @@ def _round_up(bits: float) -> float:
 @st.cache_resource(max_entries=24, show_spinner="Working out the plan", hash_funcs={Held: name_held})
 def _plan(held: Held, question: PlanQuestion) -> Plan:
     """A plan, kept by the name of its rows and the question."""
+    return _make_plan(held, question)
+
+
+def _make_plan(held: Held, question: PlanQuestion) -> Plan:
     if isinstance(held.table, Plan):
         return choose_again(held.table, budget_bpw=question.budget, pins=dict(question.locks))
     pins = dict(map(split_pin, question.pins))
@@ -224,7 +258,8 @@ def _plan(held: Held, question: PlanQuestion) -> Plan:
         "most_formats": question.most_formats,
         "pin": pins | {f"^{re.escape(tensor)}$": scheme for tensor, scheme in question.locks},
     }
-    return plan_bits(held.table, **{name: value for name, value in asked.items() if value})
+    given = {name: value for name, value in asked.items() if value}
+    return plan_bits(held.table, stability=question.resampled, **given)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs={Held: name_held})

@@ -73,6 +73,7 @@ def plan_bits(
     seed: int = 0,
     seconds: float = 60.0,
     front: bool = True,
+    stability: bool = True,
     on_progress: Callable[[PlanProgress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Plan:
@@ -102,8 +103,8 @@ def plan_bits(
     resamples, seed : how many plans are made from scores that are drawn anew, where rows tell their chance.
     header : the tensors of the source, where rows come from files that do not hold them.
     seconds : after which the best plan so far is taken, with the bound of what could be gained.
-    front : whether the plans of other sizes are worked out too. cancel : once set, what comes after the optimum is left
-        out.
+    front : whether the plans of other sizes are worked out too. stability : whether plans are made again from scores
+        that are drawn anew. cancel : once set, what comes after the optimum is left out.
 
     Raises ValueError for anything that does not go together, and InfeasibleError, with the nearest feasible budget, for
     a budget that no plan keeps.
@@ -133,7 +134,14 @@ def plan_bits(
     )
     tables = (rows,) if isinstance(rows, Table) else tuple(rows)
     return plan_request(
-        tables, request, header=header, seconds=seconds, front=front, on_progress=on_progress, cancel=cancel
+        tables,
+        request,
+        header=header,
+        seconds=seconds,
+        front=front,
+        stability=stability,
+        on_progress=on_progress,
+        cancel=cancel,
     )
 
 
@@ -144,6 +152,7 @@ def plan_request(
     header: Iterable[TensorInfo] = (),
     seconds: float = 60.0,
     front: bool = True,
+    stability: bool = True,
     on_progress: Callable[[PlanProgress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Plan:
@@ -160,7 +169,7 @@ def plan_request(
     tell(PlanProgress("front", 2, 4, tuple(points)))
     traced = _trace(settled, structure, solution) if front and not _is_set(cancel) else ()
     tell(PlanProgress("stability", 3, 4, tuple(points)))
-    certainty = None if _is_set(cancel) else _judge(settled, request, problem, solution)
+    certainty = _judge(settled, request, problem, solution) if stability and not _is_set(cancel) else None
     kept = sum(settled.kept.values())
     plan = describe_point("plan", pick(settled.units, solution.choice), kept, within=True)
     return describe_plan(

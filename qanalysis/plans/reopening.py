@@ -212,7 +212,8 @@ def _give(plan: Plan, row: PlanRow, scheme: str, decided_by: str) -> PlanRow:
     """The row under another scheme; what only a measurement of it would tell is left open."""
     own = plan.candidates[row.tensor]
     place = list(own["scheme"]).index(scheme)
-    changed: dict[str, Any] = {"decided_by": decided_by} if decided_by else {}
+    # How often resampled plans keep a scheme was counted under the limits of the plan that was saved.
+    changed: dict[str, Any] = {"stability": None} | ({"decided_by": decided_by} if decided_by else {})
     if scheme == row.scheme:
         return replace(row, **changed)
     changed |= dict.fromkeys((*_MEASURED, "sqnr_db", "relative_l2"))

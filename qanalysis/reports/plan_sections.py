@@ -167,11 +167,14 @@ def _tell_stability(table: Plan) -> list[str]:
     worst = min(known, key=lambda row: row.stability or 0.0)
     if worst.stability == 1:
         return [told]
-    return [f"{told}; least sure: {shorten(worst.tensor, 80)}, {_tell_kept(certainty, worst, round(made))}"]
+    return [f"{told}; least sure: {shorten(worst.tensor, 80)}, {tell_kept(certainty, worst, round(made))}"]
 
 
-def _tell_kept(certainty: Mapping[str, Any], row: PlanRow, made: int) -> str:
-    """Such as: 14 of 20 resamples keep it at int8 channel, 17 at its bits."""
+def tell_kept(certainty: Mapping[str, Any], row: PlanRow, made: int) -> str:
+    """How many of the plans from resampled scores give a row's tensor its scheme.
+
+    Such as: 14 of 20 resamples keep it at int8 channel, 17 at its bits.
+    """
     kept = find_part(find_part(certainty, "kept"), row.tensor)
     scheme, bits = read_number(kept.get("scheme")), read_number(kept.get("bits"))
     if scheme is None:

@@ -72,7 +72,7 @@ const findRival = (plan, bits) => {
 
 const tellGain = (gain) => `${tellShare(Math.abs(gain))} ${gain >= 0 ? "less" : "more"} error`;
 
-const listTotals = (plan, { totals, kind }, rival) => {
+const listTotals = (plan, { totals, kind, facts }, rival) => {
   const { bits, bytes, cost, pooled } = totals;
   const times = `${fixedNumber(plan.float / bytes, 2)} times smaller than ${tellBytes(plan.float)} as it is stored`;
   const kept = plan.kept ? `; ${tellBytes(plan.kept)} of it kept float` : "";
@@ -88,7 +88,7 @@ const listTotals = (plan, { totals, kind }, rival) => {
     const note = `than ${rival.scheme} for all layers, the best uniform plan of no larger size: ${beside}`;
     lines.push({ label: "Gain", text: tellGain(1 - cost / rival.cost), note });
   } else lines.push({ label: "Gain", text: plan.nothing, note: "no uniform plan is as small" });
-  lines.push({ label: "What it is", text: POINT_KINDS[kind] ?? kind, note: "" });
+  lines.push({ label: "What it is", text: POINT_KINDS[kind] ?? kind, note: "" }, ...(facts ?? []));
   return lines;
 };
 
@@ -103,7 +103,7 @@ const moveBars = (plan, traces, { bits, schemes }) => {
   return traces.map((trace, place) => ({ ...trace, ...(corners[place] ?? { y: bits, text }) }));
 };
 
-const fillColumn = (plan, { name }, read, stability) => {
+const fillColumn = (plan, { name }, read, { stability, kept }) => {
   const total = read.totals.cost;
   const dash = plan.nothing;
   switch (name) {
@@ -126,7 +126,8 @@ const fillColumn = (plan, { name }, read, stability) => {
     }
     case "stability": {
       const values = stability ?? read.bits.map(() => null);
-      return { texts: values.map((share) => (share === null ? dash : tellShare(share))), values };
+      const tell = (share, layer) => (share === null ? dash : kept?.[layer] ?? tellShare(share));
+      return { texts: values.map(tell), values };
     }
     default:
       return {};
@@ -146,12 +147,12 @@ const withTraces = (panel, data, alt) => ({ ...panel, figure: { ...panel.figure,
 // The panels of a part at a state, its headline and what its slider reads.
 export const showPlan = (part, at) => {
   const { plan, panels } = part;
-  const { choice, kind, stability } = chooseAt(plan, at);
+  const { choice, kind, facts, ...sure } = chooseAt(plan, at);
   const read = readChoice(plan, choice);
   const { bits, bytes, cost } = read.totals;
   const rival = findRival(plan, bits);
   const [front, bars, totals, layers] = ["p-front", "p-bits", "p-totals", "p-layers"].map((name) => panels[name]);
-  const columns = layers.table.columns.map((column) => ({ ...column, ...fillColumn(plan, column, read, stability) }));
+  const columns = layers.table.columns.map((column) => ({ ...column, ...fillColumn(plan, column, read, sure) }));
   const error = plainNumber(cost);
   const size = `${fixedNumber(bits, 3)} bits per weight, ${tellBytes(bytes)}`;
   const own = read.schemes.map((scheme) => plan.formatOf[scheme]);
@@ -164,7 +165,7 @@ export const showPlan = (part, at) => {
     panels: {
       "p-front": markFront(front, read.totals, `Error against size: the plan in view has ${size}, error ${error}.`),
       "p-bits": withTraces(bars, moveBars(plan, bars.figure.data, read), `Bits of ${own.length} layers: ${mix}.`),
-      "p-totals": { ...totals, lines: listTotals(plan, { ...read, kind }, rival) },
+      "p-totals": { ...totals, lines: listTotals(plan, { ...read, kind, facts }, rival) },
       "p-layers": { ...layers, table: { ...layers.table, columns, moves: true } },
     },
   };

@@ -8,9 +8,11 @@ import streamlit as st
 
 from qanalysis.charts.wording import count_of, label_layers
 from qanalysis.dashboard.leads import lead_to_layers, lead_to_sensitivity
+from qanalysis.dashboard.plan.certainty import tell_layer
 from qanalysis.dashboard.plan.view import PlanView
 from qanalysis.dashboard.plans import split_pin
 from qanalysis.dashboard.session import change, confine, current_view, keep
+from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import plain
 from qanalysis.plans.plan import Plan
 
@@ -59,6 +61,9 @@ def draw_layer(plan: Plan, source: str) -> None:
             "Lock", tensor in locks, key=f"lock {tensor} {row.scheme} {tensor in locks}", on_change=_toggle,
             args=(tensor, row.scheme), help="Keep this scheme whatever the budget is.",
         )  # fmt: skip
+        sure = tell_layer(plan, row)
+        if sure:
+            st.caption(escape_markdown(sure))
         with st.container(horizontal=True, vertical_alignment="center"):
             if locks:
                 text = f"Unlock {count_of(len(locks), 'layer')}"

@@ -17,15 +17,18 @@ from qanalysis.dashboard.elements import draw_fault
 from qanalysis.dashboard.export import Extras, draw_export, draw_link
 from qanalysis.dashboard.linked import PARTS, draw_linked
 from qanalysis.dashboard.pages import Page
+from qanalysis.dashboard.plan.certainty import count_kept, list_facts
+from qanalysis.dashboard.plan.checks import check_plan, draw_checks
 from qanalysis.dashboard.plan.controls import draw_controls, draw_objective
 from qanalysis.dashboard.plan.layer import choose_layer, confine_locks, draw_layer, read_locks
-from qanalysis.dashboard.plan.recipes import draw_patterns, draw_recipes
+from qanalysis.dashboard.plan.recipes import draw_patterns, draw_recipes, find_float
 from qanalysis.dashboard.plan.rows import find_rows
 from qanalysis.dashboard.plan.view import MOST_BUDGET, PlanView
 from qanalysis.dashboard.plans import (
     Found,
     Held,
     PlanQuestion,
+    draw_from,
     list_candidates,
     list_objectives,
     read_energies,
@@ -48,6 +51,7 @@ _BOXES = {
     "--objective": "the box Made small",
     "--pin": "the box Pins",
     "--tie": "the box Tied",
+    "with --source": "in `qanalysis plan`",
 }
 
 
@@ -90,18 +94,19 @@ def _draw_plan(held: Held, objective: Any) -> None:
         ties=view.tie,
         most_formats=view.most,
     )
-    found = work_out(held, question)
+    found, offered = check_plan(held, work_out(held, question), view)
     plan = found.plan
     if found.refusal:
         st.warning(escape_markdown(_name_boxes(found.refusal)), icon=":material/vertical_align_bottom:")
     notes = [*list_notes(plan.coverage), *_tell_left_out(held)]
     if notes:
         with st.expander(f"What to know of this plan ({len(notes)})", icon=":material/info:"):
-            st.markdown("\n".join(f"- {escape_markdown(note)}" for note in notes))
-    sheet = read_sheet(plan, read_energies(held), own_point=False)
+            st.markdown("\n".join(f"- {escape_markdown(_name_boxes(note))}" for note in notes))
+    sheet = read_sheet(draw_from(held, found), read_energies(held), own_point=False)
     _draw_charts(plan, sheet, found, view)
+    draw_checks(offered)
     draw_layer(plan, view.source)
-    draw_recipes(plan)
+    draw_recipes(plan, find_float(view.source, plan))
     draw_patterns(plan)
     _draw_export(plan, sheet)
 
@@ -115,12 +120,13 @@ def _tell_left_out(held: Held) -> list[str]:
 
 def _draw_charts(plan: Plan, sheet: PlanSheet, found: Found, view: PlanView) -> None:
     """The linked charts "charts" with the slider of the budget; what a person does there comes back at rest."""
-    rows = {row.tensor: row for row in plan.rows}
+    rows, kept = {row.tensor: row for row in plan.rows}, count_kept(plan)
     stability = [rows[layer.name].stability for layer in sheet.layers]
     is_known = any(value is not None for value in stability)
     part = build_plan_part(sheet, read_locks(view), stability=is_known, under=_tell_range(sheet))
-    exact: dict[str, Any] = {"step": found.budget, "choice": sheet.chosen.tolist()}
-    exact |= {"stability": stability} if is_known else {}
+    exact: dict[str, Any] = {"step": found.budget, "choice": sheet.chosen.tolist(), "facts": list_facts(plan)}
+    if is_known:
+        exact |= {"stability": stability, "kept": [kept.get(layer.name) for layer in sheet.layers]}
     proof = plan.more.get("proof", {})
     if not proof.get("proven", True):
         exact["kind"] = f"the best that was found; at most {percent(float(proof.get('gap', 0)))} less error is possible"

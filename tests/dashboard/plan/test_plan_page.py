@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,13 @@ from qanalysis.dashboard.plan.patterns import name_all, write_patterns
 from qanalysis.dashboard.plan.view import PlanView, parse_pin
 from qanalysis.dashboard.plans import holds_plan, list_plan_sources, open_rows
 from qanalysis.dashboard.views import read_address, spell_view
+from qanalysis.models.sensitivity.row import SensitivityRow
+from qanalysis.notation import plain
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.planning import plan_bits
 from qanalysis.plans.reopening import choose_again
 from qanalysis.reports.report import read_result, write_report
+from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Rows
 from tests.charts.plans import make_plan
 from tests.charts.sensitivities import make_table
@@ -235,6 +239,120 @@ class TestFiles:
         page = open_plan(source=name)
         assert len(page.error) == 1
         assert str(root) not in page.error[0].value
+
+
+def make_unsure() -> Table[SensitivityRow]:
+    """Rows whose errors may be half or twice as large."""
+    rows = [
+        replace(
+            row, output_relative_l2_low=row.output_relative_l2 / 2, output_relative_l2_high=row.output_relative_l2 * 2
+        )
+        if row.output_relative_l2
+        else row
+        for row in make_table()
+    ]
+    whole = make_table()
+    return Table.from_rows(SensitivityRow, rows, source=whole.source, settings=whole.settings, more=whole.more)
+
+
+class TestHowSure:
+    """Plans are made anew from the intervals of rows."""
+
+    def test_layers_box_table_and_totals_tell_it(self, root: Path) -> None:
+        write_report(make_unsure(), root / "rows.json")
+        page = open_plan(source="rows.json", budget="6")
+        plan = plan_bits(open_rows("rows.json").table, budget_bpw=6)
+        exact, names = read_components(page)["charts"]["at"]["exact"], read_scene(page, "charts")["plan"]["names"]
+        rows = {row.tensor: row for row in plan.rows}
+        assert exact["stability"] == [rows[name].stability for name in names]
+        assert exact["kept"] == [f"{20 * rows[name].stability:.0f} of 20" for name in names]
+        columns = [column["name"] for column in read_scene(page, "charts")["panels"]["p-layers"]["table"]["columns"]]
+        assert "stability" in columns
+        facts = {fact["label"]: fact["text"] for fact in exact["facts"]}
+        low, high = (plan.more["certainty"][f"predicted_{end}"] for end in ("low", "high"))
+        assert facts["Predicted"] == f"{plain(low)} to {plain(high)}"
+        row = rows[page.selectbox(key="layer").value]
+        assert f"{20 * row.stability:.0f} of 20 resamples keep it at {row.scheme}" in told(page)
+
+    def test_a_saved_plan_tells_it_until_the_budget_moves(self, root: Path) -> None:
+        plan = plan_bits(make_unsure(), budget_bpw=6)
+        write_report(plan, root / "plan.json")
+        exact = read_components(open_plan(source="plan.json"))["charts"]["at"]["exact"]
+        assert exact["kept"] == [f"{20 * row.stability:.0f} of 20" for row in plan.rows]
+        moved = read_components(open_plan(source="plan.json", budget="4.6"))["charts"]["at"]["exact"]
+        assert "kept" not in moved
+        assert moved["facts"] == []
+
+    def test_more_rows_than_a_page_at_rest_may_resample_wait_for_a_click(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("qanalysis.dashboard.plans.QUICK_ROWS", 0)
+        write_report(make_unsure(), root / "rows.json")
+        page = open_plan(source="rows.json", budget="5.5")
+        assert "kept" not in read_components(page)["charts"]["at"]["exact"]
+        page.button(key="check resample").click().run()
+        exact = wait_for_fact(page, "Stability")
+        assert all(text.endswith(" of 20") for text in exact["kept"])
+        assert not [button for button in page.button if button.key == "check resample"]
+
+    def test_a_run_of_the_model_stands_beside_the_plan(self) -> None:
+        page = open_plan(source="sample:digits-mlp", budget="5")
+        page.button(key="check run").click().run()
+        facts = {fact["label"]: fact for fact in wait_for_fact(page, "Output SQNR")["facts"]}
+        assert "450 samples of sample:digits-mlp" in facts["Output SQNR"]["note"]
+        assert "of the float model" in facts["Accuracy"]["note"]
+
+    def test_a_plan_of_another_model_can_not_be_run_and_stays(self, root: Path) -> None:
+        write_report(make_table(), root / "rows.json")  # says that it is of sample:digits-cnn, with other layers
+        page = open_plan(source="rows.json", budget="6")
+        page.button(key="check run").click().run()
+        end = time.monotonic() + 60
+        while "are not in" not in told(page):
+            assert time.monotonic() < end, told(page)
+            time.sleep(0.05)
+            page.run()
+        assert not page.error
+        assert read_choice(page)
+
+
+def wait_for_fact(page: AppTest, label: str, *, seconds: float = 60) -> dict:
+    """What the charts are told, as soon as a line of that name is among the facts."""
+    end = time.monotonic() + seconds
+    while True:
+        exact = read_components(page)["charts"]["at"]["exact"]
+        if any(fact["label"] == label for fact in exact["facts"]):
+            return exact
+        assert time.monotonic() < end, told(page)
+        time.sleep(0.05)
+        page.run()
+        assert not page.exception
+
+
+class TestRecipes:
+    def test_the_first_back_end_that_knows_the_formats_opens(self) -> None:
+        page = open_plan(source="sample:digits-mlp", budget="5")
+        assert "quantization_config of config.json" in told(page)
+
+    def test_one_that_does_not_is_told_by_the_names_of_the_page(self) -> None:
+        page = open_plan(source="sample:digits-mlp", budget="5", recipe="llama.cpp")
+        (warning,) = page.warning
+        assert "has no format" in warning.value
+        assert "switch on “Write what it knows” below" in warning.value
+        assert "--" not in warning.value
+        page.toggle(key="partial").set_value(True).run()
+        assert not [one for one in page.warning if "has no format int" in one.value and "switch on" in one.value]
+
+    def test_one_that_takes_values_is_given_the_source(self) -> None:
+        page = open_plan(source="sample:digits-mlp", budget="5", recipe="aimet")
+        assert not page.warning
+        assert any('"encodings"' in code.value for code in page.code)
+
+    @pytest.mark.parametrize("target", ["aimet", "matmul-nbits"])
+    def test_without_it_the_way_is_told(self, saved: Plan, target: str) -> None:
+        page = open_plan(source="plan.json", recipe=target, partial="true", budget="8.5")
+        (warning,) = page.warning
+        assert "as the source of this page" in warning.value
+        assert f"qanalysis recipe plan.json --target {target} --source FILE" in warning.value.replace("\\", "")
 
 
 class TestWords:
