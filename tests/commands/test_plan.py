@@ -187,6 +187,15 @@ def test_options_that_would_do_nothing_are_refused(here: Path, words: tuple[str,
     assert done.stderr.startswith(f"error: {told}")
 
 
+def test_rows_of_csv_alone_warn_that_what_is_kept_float_is_unknown(here: Path) -> None:
+    alone = ask("plan", "rows.csv", "--budget-bpw", "5", "--out", "plan.json")
+    whole = ask("plan", "rows.csv", "--budget-bpw", "5", "--source", "model.npz", "--out", "plan.json")
+    assert [done.stderr.count("kept float are unknown and not counted; --source FILE") for done in (alone, whole)] == [
+        1,
+        0,
+    ]
+
+
 def test_rows_are_never_written_over(here: Path) -> None:
     rows = here / "rows.json"
     before = rows.read_bytes()
