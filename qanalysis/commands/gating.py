@@ -68,7 +68,10 @@ def deliver_gated(
 
 
 def tell_workflow(table: Table[Any], findings: Sequence[tuple[str, str]], *, file: str, as_json: bool) -> None:
-    """Annotations of the findings, and the result appended to the step's summary; a note where there is no summary."""
+    """Annotations of the findings, and the result appended to the step's summary; a note where none can be written,
+    which changes nothing of the result and its exit code.
+    """
+    from qanalysis.notation import quote
     from qanalysis.reports.terminal import print_note
     from qanalysis.reports.workflow import annotate, summarise
 
@@ -78,5 +81,8 @@ def tell_workflow(table: Table[Any], findings: Sequence[tuple[str, str]], *, fil
     if not place:
         print_note(f"--github: {_SUMMARY} names no file, so that no summary is written")
         return
-    with Path(place).open("a", encoding="utf-8") as summary:
-        summary.write(summarise(table, findings))
+    try:
+        with Path(place).open("a", encoding="utf-8") as summary:
+            summary.write(summarise(table, findings))
+    except OSError as error:
+        print_note(f"--github: no summary is written, {_SUMMARY} names {quote(place)}: {error.strerror or error}")

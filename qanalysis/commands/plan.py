@@ -304,9 +304,15 @@ def _prove(found: Plan, model: Runnable, calibration: Calibration, batch: int | 
 def _tell(found: Plan, *, stays_silent: bool) -> None:
     """What the user should know beside the files, on standard error."""
     from qanalysis.reports.terminal import print_note
+    from qanalysis.sweeps.held import TENSORS
 
     if not found.complete:
         print_note("warning: the rows are partial, and so is the plan: tensors or candidates may be missing")
+    if TENSORS not in found.more:
+        print_note(
+            "warning: the rows do not tell what else their file holds, so bytes of tensors kept float are unknown and "
+            "not counted; --source FILE tells them"
+        )
     if found.more["proof"].get("proven") is False:
         gap = found.more["proof"].get("gap")
         told = "" if gap is None else f", a better one may be {100 * gap:.3g} % better"

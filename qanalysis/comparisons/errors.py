@@ -59,7 +59,8 @@ class Tally:
         np.copyto(original, x)
         with np.errstate(invalid="ignore"):  # infinity less infinity
             np.subtract(y, original, out=e)
-        lost = 0 if np.isfinite(e.sum()) else self._leave_out(x, y, original, e)
+            total = e.sum()
+        lost = 0 if np.isfinite(total) else self._leave_out(x, y, original, e)
         place = slice(first, first + len(x))
         np.multiply(e, e, out=work)
         self.row_energy[place] = work.sum(axis=1)

@@ -81,8 +81,8 @@ class ComparisonRow(RowType):
     @classmethod
     def is_excused(cls, table: Any) -> Any:
         """Other names of a tensor whose figures stand in a row of their own, integers that neither source has as real
-        numbers, and scales of a quantizer that only one of them needs.
+        numbers, scales of a quantizer that only one of them needs, and constants of a graph.
         """
         is_plain = (table.stored_a == "") & (table.stored_b == "") & (table.dtype_a == table.dtype_b)
-        is_scale = (table.role == "scale") & (table.status != "ok")
-        return (table.status == "tied") | ((table.status == "dtype") & is_plain) | is_scale
+        is_beside = ((table.role == "scale") | (table.role == "constant")) & (table.status != "ok")
+        return (table.status == "tied") | ((table.status == "dtype") & is_plain) | is_beside

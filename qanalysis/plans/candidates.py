@@ -14,6 +14,7 @@ from qanalysis.models.sensitivity.row import SensitivityRow
 from qanalysis.notation import quote
 from qanalysis.plans.objectives import Objective, find_objective
 from qanalysis.plans.tensors import PlanTensor, list_tensors
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.document import kind_of
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
@@ -22,6 +23,10 @@ from qanalysis.sweeps.row import Row
 
 #: Quotients and products of whole numbers differ from whole ones by less than this part.
 _ROUNDED = 1e-12
+#: Sums of squares, which are never below zero; a loss may fall.
+_ENERGIES = ("relative_error_energy", "mse", "output_nsr")
+#: What no row of a tensor reaches: bits of a weight, with the scales of groups of one, and bytes.
+_MOST = {"bits_per_weight": 1e3, "size_bytes": 2.0**60}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,12 +93,14 @@ def gather_candidates(
     rows = Frame.concat(tables[0].row_type, [_choose_rows(table) for table in tables])
     found = find_objective(rows, objective)
     tensors = list_tensors(tables, listed)
-    grouped = _group(rows, found)
-    options = tuple(_make_options(tensors[name], rows, places, found) for name, places in grouped.items())
+    schemes = _read_schemes(rows)
+    grouped = _group(rows, found, schemes)
+    options = tuple(_make_options(tensors[name], rows, schemes, places, found) for name, places in grouped.items())
     if not options:
+        alone = "" if rows.row_type is Row else ", of the weights of one layer (target weights, mode enable-one)"
         raise ValueError(
-            f"none of the {len(rows)} rows is ok with a figure of {found.column}: there is nothing to choose from; "
-            f"make rows with `{kind_of(tables[0]).again}`"
+            f"none of the {sum(map(len, tables)):,} rows is ok with a figure of {found.column}{alone}, so there is no "
+            f"choice; make rows with `{kind_of(tables[0]).again}`"
         )
     chosen = {one.tensor.name for one in options}
     unpriced = set(rows.column("tensor").tolist()) - chosen
@@ -101,7 +108,8 @@ def gather_candidates(
     lacking = tuple(tensors[name] for name in tensors if name in unpriced)
     complete = all(table.complete for table in tables)
     source = next(filter(None, map(find_source, tables)), None)
-    more = {**tables[0].more, **({TENSORS: describe_tensors(listed)} if listed else {})}
+    held = next(filter(None, [describe_tensors(listed), *(one.more.get(TENSORS) for one in tables)]), None)
+    more = {**tables[0].more, **({TENSORS: held} if held else {})}
     return Candidates(options, others, lacking, found, source, rows, more, complete)
 
 
@@ -157,9 +165,27 @@ def _choose_rows(table: Table[Any]) -> Frame[Any]:
     return table.rows.take(ok)
 
 
-def _group(rows: Frame[Any], objective: Objective) -> dict[str, list[int]]:
-    """The places of each tensor's rows with a cost, one for each scheme."""
-    schemes, costs = rows.column("scheme").tolist(), objective.costs
+def _read_schemes(rows: Frame[Any]) -> list[str]:
+    """The canonical text of each row's scheme; ValueError for one that is no scheme."""
+    texts = rows.column("scheme").tolist()
+    known = dict[str, str]()
+    for place, text in enumerate(texts):
+        if text not in known:
+            try:
+                known[text] = str(Scheme.parse(text))
+            except ValueError as error:
+                raise ValueError(f"row of {quote(rows.column('tensor')[place])}: {error}; make the row again") from None
+    return [known[text] for text in texts]
+
+
+def _group(rows: Frame[Any], objective: Objective, schemes: Sequence[str]) -> dict[str, list[int]]:
+    """The places of each tensor's rows with a cost, one for each scheme. Raises ValueError for figures that can not be
+    and for two of one scheme.
+    """
+    costs = objective.costs
+    figures = {name: np.asarray(rows.column(name), np.float64) for name in ("bits_per_weight", "size_bytes")}
+    _check_figures(rows, schemes, figures, objective)
+    figures = {objective.column: costs, **figures}
     seen = dict[tuple[str, str], int]()
     grouped = dict[str, list[int]]()
     for place, name in enumerate(rows.column("tensor").tolist()):
@@ -168,21 +194,43 @@ def _group(rows: Frame[Any], objective: Objective) -> dict[str, list[int]]:
         first = seen.setdefault((name, schemes[place]), place)
         if first == place:
             grouped.setdefault(name, []).append(place)
-        elif costs[first] != costs[place]:
-            raise ValueError(
-                f"{quote(name)} has two rows of {schemes[place]!r} with different {objective.column}: "
-                f"{costs[first]:.6g} and {costs[place]:.6g}; give the rows of one run"
-            )
+        for column, values in figures.items():
+            if values[first] != values[place]:
+                raise ValueError(
+                    f"{quote(name)} has two rows of {schemes[place]!r} with different {column}: "
+                    f"{values[first]:.6g} and {values[place]:.6g}; give the rows of one run"
+                )
     return grouped
 
 
-def _make_options(tensor: PlanTensor, rows: Frame[Any], places: Sequence[int], objective: Objective) -> Options:
+def _check_figures(
+    rows: Frame[Any], schemes: Sequence[str], figures: Mapping[str, Doubles], objective: Objective
+) -> None:
+    """Whether sizes are above zero and errors of weights not below it; ValueError names the first row of which not."""
+    has_cost = np.isfinite(objective.costs)
+    wrong = {name: has_cost & ~((values > 0) & (values < _MOST[name])) for name, values in figures.items()}
+    if objective.column in _ENERGIES:
+        wrong[objective.column] = has_cost & (objective.costs < 0)
+    values = {**figures, objective.column: objective.costs}
+    for name, places in wrong.items():
+        if places.any():
+            at = int(places.argmax())
+            raise ValueError(
+                f"row of {quote(rows.column('tensor')[at])} under {schemes[at]}: {name} is {values[name][at]:g}, which "
+                "can not be; make the row again"
+            )
+
+
+def _make_options(
+    tensor: PlanTensor, rows: Frame[Any], schemes: Sequence[str], places: Sequence[int], objective: Objective
+) -> Options:
     at = list(places)
-    schemes = rows.column("scheme")[at].tolist()
     bits = count_bits(rows.column("bits_per_weight")[at], tensor.numel)
     errors, signal = _measure_energies(rows, at)
     sizes = np.asarray(rows.column("size_bytes")[at], np.float64)
-    return Options(tensor, tuple(schemes), bits, sizes, objective.costs[at], errors, signal, tuple(places))
+    return Options(
+        tensor, tuple(schemes[place] for place in at), bits, sizes, objective.costs[at], errors, signal, tuple(places)
+    )
 
 
 def count_bits(bits_per_weight: Doubles, numel: int) -> Doubles:
@@ -205,6 +253,6 @@ def _measure_energies(rows: Frame[Any], at: list[int]) -> tuple[Doubles, float]:
         return rows.column("output_relative_l2")[at] ** 2, float("nan")
     finite = rows.column("numel")[at] - np.nan_to_num(rows.column("non_finite")[at])
     errors = rows.column("mse")[at] * finite
-    relative = rows.column("relative_l2")[at] ** 2
+    relative = np.where(np.isfinite(errors), rows.column("relative_l2")[at] ** 2, np.nan)
     worst = int(np.nanargmax(relative)) if np.isfinite(relative).any() else 0
     return errors, float(errors[worst] / relative[worst]) if relative[worst] > 0 else 0.0

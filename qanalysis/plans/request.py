@@ -57,8 +57,8 @@ class Request:
             asked=given,
             budget=budget,
             pins=read_pins(given.get("pin", ())),
-            exclude=_list_texts(given.get("exclude")),
-            ties=_list_texts(given.get("tie")),
+            exclude=_list_texts(given.get("exclude"), "exclude"),
+            ties=_list_texts(given.get("tie"), "tie"),
             pools=pools,
             most_formats=_read_count(given.get("most_formats"), "most formats"),
             monotone=_read_monotone(given.get("monotone")),
@@ -96,8 +96,11 @@ def _is_given(value: Any) -> bool:
     return value is not None and value is not False and (isinstance(value, int | float) or bool(value) or value == "")
 
 
-def _list_texts(texts: str | Iterable[str] | None) -> tuple[str, ...]:
-    return () if texts is None else (texts,) if isinstance(texts, str) else tuple(texts)
+def _list_texts(texts: str | Iterable[str] | None, what: str) -> tuple[str, ...]:
+    listed = () if texts is None else (texts,) if isinstance(texts, str) else tuple(texts)
+    if "" in listed:
+        raise ValueError(f"{what} '': the expression is empty; write '.' for every tensor")
+    return listed
 
 
 def _read_count(count: Any, what: str) -> int | None:

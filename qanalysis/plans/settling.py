@@ -60,6 +60,8 @@ def settle(tables: Sequence[Table[Any]], request: Request, header: Iterable[Tens
     tensors = [*(one.tensor for one in options), *candidates.others, *excluded]
     places = assign_pools(tensors, request.pools)
     allowed = keep_floor(options, candidates, request.min_layer_sqnr_db)
+    if request.budget is not None and request.budget.kind == "min_sqnr_db":
+        allowed = keep_measured(allowed)
     allowed = keep_pool_schemes(allowed, request.pools, places, alone=request.budget is None)
     allowed, pinned = keep_pinned(allowed, request.pins, excluded, decided.schemes if decided else {})
     groups = _tie(request, [one.tensor for one in options], excluded)
@@ -124,6 +126,18 @@ def _keep_high(one: Options, sqnr_db: Sequence[float], floor: float) -> Options:
             "exclude it, or make rows of wider schemes"
         )
     return one.take(kept)
+
+
+def keep_measured(options: Sequence[Options]) -> tuple[Options, ...]:
+    """The candidates with an error that can be pooled. Raises ValueError for a tensor that has none."""
+    kept = [one.take(np.flatnonzero(np.isfinite(one.errors)).tolist()) for one in options]
+    lost = next((one.tensor.name for one in kept if not one.schemes), None)
+    if lost is not None:
+        raise ValueError(
+            f"--min-sqnr: no row of {quote(lost)} has an error to pool, in mse or output_relative_l2; exclude it, or "
+            "give another budget"
+        )
+    return tuple(kept)
 
 
 def _tie(request: Request, tensors: Sequence[PlanTensor], excluded: Sequence[PlanTensor]) -> tuple[Group, ...]:

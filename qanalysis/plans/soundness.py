@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from qanalysis.notation import quote
+from qanalysis.quantizers.matrix_view import MatrixView
+from qanalysis.sweeps.held import TENSORS
 
 _LISTS = ("bits_per_weight", "size_bytes", "cost")
+_WORDS = ("tensor", "role", "shape", "dtype", "stored", "view")
+_SHAPE = re.compile(r"(?:[0-9]{1,15}(?:x[0-9]{1,15}){0,63})?")
 _FOUR = ("objective", "bits_per_weight", "bytes")
 
 
@@ -24,6 +29,7 @@ def find_damage(parts: Mapping[str, Any], tensors: Sequence[str], schemes: Seque
         _check_assignments(parts, dict(zip(tensors, schemes, strict=True)), len(tensors)),
         _check_kept(parts),
         _check_candidates(parts, tensors, schemes),
+        _check_tensors(parts),
         *(f"{name} must be an object" for name in ("constraints", "certainty", "proof") if not _is_object(parts, name)),
     )
     first = next((fault for fault in found if fault), "")
@@ -55,6 +61,33 @@ def _check_kept(parts: Mapping[str, Any]) -> str:
     if isinstance(kept, dict) and all(type(size) is int and 0 <= size < 1 << 63 for size in kept.values()):
         return ""
     return "kept_float must hold the bytes of each tensor"
+
+
+def _check_tensors(parts: Mapping[str, Any]) -> str:
+    lines = parts.get(TENSORS, ())
+    if not isinstance(lines, list | tuple):
+        return f"{TENSORS} must be a list"
+    place = next((place for place, line in enumerate(lines) if not _is_described(line)), None)
+    return "" if place is None else f"{TENSORS}[{place}] does not describe a tensor as this program does"
+
+
+def _is_described(line: Any) -> bool:
+    """Whether a line has the words of a tensor, a shape that is one, and rows that go with it."""
+    if not isinstance(line, dict) or not all(isinstance(line.get(word), str) for word in _WORDS):
+        return False
+    aliases, counts = line.get("aliases"), (line.get("numel"), line.get("size_bytes"))
+    if not isinstance(aliases, list | tuple) or not all(isinstance(name, str) for name in aliases):
+        return False
+    if any(type(count) is not int or count < 0 for count in counts) or not _SHAPE.fullmatch(line["shape"]):
+        return False
+    shape = tuple(map(int, line["shape"].split("x"))) if line["shape"] else ()
+    try:
+        view = MatrixView.parse(line["view"])
+        if len(shape) > 1:
+            view.settle(shape)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_candidates(parts: Mapping[str, Any], tensors: Sequence[str], schemes: Sequence[str]) -> str:

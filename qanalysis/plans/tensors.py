@@ -82,6 +82,8 @@ def _read_part(table: Table[Any]) -> list[PlanTensor]:
 
 def _read_line(line: Mapping[str, Any]) -> PlanTensor:
     consumers = tuple(Consumer(**words) for words in line.get("consumers", ()))
+    if not all(type(line[name]) is int and 0 <= line[name] < 1 << 60 for name in ("numel", "size_bytes")):
+        raise ValueError("counts of a tensor are no counts")
     return PlanTensor(
         name=line["tensor"],
         role=line["role"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
@@ -38,8 +38,8 @@ def define_columns(columns: tuple[Column, ...], *, note: str = "", more: Iterabl
 
 
 def tell_provenance(table: Table[Any], created: datetime) -> Section:
-    """The input, when and with what it was measured, and with which settings; those that are None, and texts of
-    several lines, are left out.
+    """The input, when and with what it was measured, and with which settings; those that are None or hold
+    nothing, and texts of several lines, are left out.
 
     `created` is the time of the report, and stands for that of the measurement where the settings do not know it. The
     versions are those of the packages that this process has loaded.
@@ -59,18 +59,26 @@ def tell_provenance(table: Table[Any], created: datetime) -> Section:
         ("Report made", created.isoformat(timespec="seconds")),
         ("Made with", made_with),
     ]
-    settings = [(name, value) for name, value in table.settings.items() if name != "created" and value is not None]
+    settings = [(name, value) for name, value in table.settings.items() if name != "created" and _is_told(value)]
     facts += [(f"Setting {name}", _spell(value)) for name, value in settings if "\n" not in str(value)]
     return Section("provenance", "Where it comes from", [Facts(facts)])
 
 
+def _is_told(value: Any) -> bool:
+    return value is not None and value != {}
+
+
 def _spell(value: Any) -> str:
-    """A setting in words: yes and no, numbers with all digits, lists with commas."""
+    """A setting in words: yes and no, numbers with all digits, lists with commas, what has names with these."""
     match value:
         case bool():
             return "yes" if value else "no"
         case float():
             return repr(value).removesuffix(".0")
+        case Mapping():
+            return "; ".join(f"{name}: {_spell(one)}" for name, one in value.items() if _is_told(one))
+        case [Mapping(), *_]:
+            return " | ".join(filter(None, map(_spell, value)))
         case list() | tuple():
             return ", ".join(map(_spell, value))
     return str(value)

@@ -54,7 +54,7 @@ def tell_answer(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> s
 
     "338 of 340 tensors matched, 2 only in A; 21.40 dB pooled; worst: blk.0.attn_k.weight, 12.10 dB"
     """
-    apart = [row for row in rows if row.role == "scale" and row.status in ("only-a", "only-b")]
+    apart = [row for row in rows if is_beside(row)]
     counts = Counter[str](row.status for row in rows if row.status != "tied")
     counts.subtract(row.status for row in apart)
     both = sum(counts.values()) - counts["only-a"] - counts["only-b"]
@@ -63,7 +63,7 @@ def tell_answer(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> s
     parts += [f"{counts[status]:,} {word}" for status, word in words.items() if counts[status]]
     lacking = 0 if table.settings.get(_STRUCTURE_ONLY) else sum(map(_lacks_figures, rows))
     parts += [f"{lacking:,} without figures"] if lacking else []
-    parts += [f"{len(apart):,} scale{'s' * (len(apart) > 1)} of quantizers aside"] if apart else []
+    parts += [f"{_tell_beside(apart)} aside"] if apart else []
     told = [", ".join(parts)]
     measured = _list_ranked(rows)
     if table.settings.get(_STRUCTURE_ONLY):
@@ -79,6 +79,21 @@ def tell_answer(table: Table[ComparisonRow], rows: Sequence[ComparisonRow]) -> s
     broken = (table.more.get("pooled") or {}).get("non_finite", 0)
     told += [f"{broken:,} with values that are not finite in one of the two alone"] if broken else []
     return f"{'; '.join(told)}."
+
+
+def is_beside(row: ComparisonRow) -> bool:
+    """Whether a tensor that was not compared is none of the model's own: a scale of a quantizer that one of the two
+    needs, or a constant of a graph, such as a shape.
+    """
+    return (row.role == "scale" and row.status in ("only-a", "only-b")) or (
+        row.role == "constant" and row.status in ("only-a", "only-b", "dtype")
+    )
+
+
+def _tell_beside(rows: Sequence[ComparisonRow]) -> str:
+    words = {"scale": ("scale of quantizers", "scales of quantizers"), "constant": ("constant", "constants")}
+    counts = Counter(row.role for row in rows)
+    return " and ".join(f"{number:,} {words[role][number > 1]}" for role, number in sorted(counts.items()))
 
 
 def _tell_pool(table: Table[ComparisonRow]) -> str:
@@ -158,7 +173,7 @@ def _list_apart(rows: Sequence[ComparisonRow], *, read: bool) -> list[Section]:
     """What could not be compared, and other names; with `read`, what was read and has no figures."""
     apart = sorted(
         (row for row in rows if row.status != "ok" or (read and _lacks_figures(row))),
-        key=lambda row: row.role == "scale",
+        key=is_beside,
     )
     if not apart:
         return []

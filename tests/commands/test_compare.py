@@ -101,6 +101,19 @@ def test_conditions_and_a_workflow_hear_of_what_is_wrong(models: tuple[str, str]
     assert (unknown.exit_code, len(unknown.stderr.splitlines())) == (2, 1)
 
 
+@pytest.mark.parametrize("place", ["none/summary.md", "."], ids=["no such folder", "a folder"])
+def test_a_summary_that_can_not_be_written_changes_nothing_of_the_result(
+    models: tuple[str, str], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", place)
+    for bound, code in (("1", 0), ("90", 1)):
+        words = ["--include", "fc", "--fail-if", f"sqnr_db<{bound}", "--github"]
+        result = ask("compare", *models, *words)
+        assert result.exit_code == code
+        assert "1 of 1 tensors matched" in result.stdout
+        assert f"no summary is written, GITHUB_STEP_SUMMARY names '{place}'" in result.stderr
+
+
 def test_maps_bring_names_together(models: tuple[str, str]) -> None:
     result = ask("compare", *models, "--map", r"^model\.old=new", "--structure", "--json")
     row = next(row for row in json.loads(result.stdout)["rows"] if row["matched_by"] == "map")

@@ -175,16 +175,35 @@ def test_no_row_with_a_figure_is_no_candidate(sensitivities: Path) -> None:
     [
         (("--kv-dtype", "fp8"), "--kv-dtype is that of a cache"),
         (("--objective", ""), "objective '': is no column"),
+        (("--tie", ""), "tie '': the expression is empty"),
+        (("--exclude", ""), "exclude '': the expression is empty"),
         (("--samples", "3"), "--samples is for the run of a model"),
         (("--batch", "3"), "--batch is for the run of a model"),
         (("--pool", "gpu=8GiB:nowhere"), "pool 'gpu': 'nowhere' matches none of the"),
     ],
-    ids=["type-of-no-cache", "objective-without-a-name", "samples-of-no-run", "batch-of-no-run", "pool-of-nothing"],
+    ids=[
+        "type-of-no-cache",
+        "objective-without-a-name",
+        "tie-of-nothing",
+        "exclusion-of-nothing",
+        "samples-of-no-run",
+        "batch-of-no-run",
+        "pool-of-nothing",
+    ],
 )
 def test_options_that_would_do_nothing_are_refused(here: Path, words: tuple[str, ...], told: str) -> None:
     done = ask("plan", str(here / "rows.json"), "--budget-bpw", "4", *words)
     assert done.exit_code == 2
     assert done.stderr.startswith(f"error: {told}")
+
+
+def test_rows_of_csv_alone_warn_that_what_is_kept_float_is_unknown(here: Path) -> None:
+    alone = ask("plan", "rows.csv", "--budget-bpw", "5", "--out", "plan.json")
+    whole = ask("plan", "rows.csv", "--budget-bpw", "5", "--source", "model.npz", "--out", "plan.json")
+    assert [done.stderr.count("kept float are unknown and not counted; --source FILE") for done in (alone, whole)] == [
+        1,
+        0,
+    ]
 
 
 def test_rows_are_never_written_over(here: Path) -> None:

@@ -109,6 +109,12 @@ def test_values_that_are_not_finite_are_left_out_and_counted() -> None:
     assert row.reason == told
 
 
+def test_infinities_of_both_signs_are_left_out_without_a_warning() -> None:
+    y = draw(4, 4)
+    y[0, 0], y[1, 1] = np.inf, -np.inf
+    assert "2 values of B not finite" in only(compare({"w": draw(4, 4)}, {"w": y})).reason
+
+
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_a_value_that_is_finite_in_one_alone_is_no_equality(broken: float) -> None:
     x, y = draw(4, 4), draw(4, 4)

@@ -47,6 +47,11 @@ DAMAGE = {
     "choice": (_set("front", 0, "choice", [0, 9]), r"front[0] must choose one of the candidates of each row"),
     "huge": (_set("front", 0, "choice", [0, 2**80]), r"front[0] must choose one of the candidates of each row"),
     "proof": (_set("proof", []), "proof must be an object"),
+    "tensors": (_set("tensors", "all"), "tensors must be a list"),
+    "tensor": (_set("tensors", 1, {"tensor": "b"}), "tensors[1] does not describe a tensor as this program does"),
+    "shape": (_set("tensors", 0, "shape", "ax4"), "tensors[0] does not describe a tensor"),
+    "view": (_set("tensors", 0, "view", "9"), "tensors[0] does not describe a tensor"),
+    "aliases": (_set("tensors", 0, "aliases", [1]), "tensors[0] does not describe a tensor"),
 }
 
 

@@ -110,3 +110,11 @@ def test_a_group_that_is_excluded_in_part_is_told() -> None:
         ValueError, match="the group 'qkv' has one scheme, but 'q_proj' is excluded and 'k_proj' is not"
     ):
         plan_bits(table, budget_bpw=8, tie="vllm", exclude="q_proj")
+
+
+def test_a_dense_part_and_a_shared_expert_of_one_block_are_two() -> None:
+    names = [f"blk.0.ffn_{one}{kind}.weight" for kind in ("", "_shexp") for one in ("gate", "up")]
+    assert [group.members for group in tie_tensors([PlanTensor(name) for name in names], ["vllm"])] == [
+        tuple(names[:2]),
+        tuple(names[2:]),
+    ]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from qanalysis.checkpoints.source import TensorInfo, describe_stored
-from qanalysis.reports.common_sections import tell_coverage
+from qanalysis.reports.common_sections import tell_coverage, tell_provenance
 from qanalysis.reports.every_row import choose_first
-from qanalysis.reports.outline import Bullets, Grid
+from qanalysis.reports.outline import Bullets, Facts, Grid
 from qanalysis.reports.page import render_page
 from qanalysis.reports.report import read_result, write_report
 from qanalysis.results.identity import SourceIdentity
@@ -78,3 +78,21 @@ def test_role_and_layout_read_back_equal(packed: Rows, tmp_path: Path, suffix: s
     assert again.rows == packed.rows
     if suffix != ".csv":
         assert (list(again.coverage), again.source) == (list(packed.coverage), packed.source)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"schemes": ["int4", "int8"], "exclude": None, "axis": {}, "samples": 3}, "schemes: int4, int8; samples: 3"),
+        ([{"schemes": ["int4"]}, {}, {"schemes": ["nf4"]}], "schemes: int4 | schemes: nf4"),
+        ([True, 2.0], "yes, 2"),
+    ],
+    ids=["names", "several-with-names", "list"],
+)
+def test_settings_are_told_in_words(value: object, told: str) -> None:
+    table = replace(sweep({"w": np.eye(4, dtype=np.float32)}, ["int4"]), settings={"rows": value, "axis": {}})
+    section = tell_provenance(table, NOON)
+    (facts,) = section.blocks
+    assert isinstance(facts, Facts)
+    settings = [fact for fact in facts.items if fact[0].startswith("Setting")]
+    assert settings == [("Setting rows", told)]

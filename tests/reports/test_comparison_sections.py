@@ -54,6 +54,19 @@ def test_the_answer_says_what_was_matched_how_far_apart_it_is_and_what_differs_m
     assert [section.id for section in outline.lead] == ["worst", "structure", "kept"]
 
 
+def test_shapes_and_other_constants_of_a_graph_are_none_of_the_models_tensors() -> None:
+    constant = {"role": "constant", "dtype_b": "int64", "shape_b": "2"}
+    more = [
+        ComparisonRow(tensor_b="shape", status="only-b", **constant),
+        ComparisonRow(tensor_a="axes", tensor_b="axes", dtype_a="int64", shape_a="2", status="dtype", **constant),
+    ]
+    answer = outline_comparison(make([*ROWS, *more])).headline
+    assert "5 of 6 tensors matched" in answer
+    assert "2 constants and 1 scale of quantizers aside" in answer
+    excused = ComparisonRow.is_excused(make([*ROWS, *more]).rows.namespace())
+    assert excused.tolist()[-2:] == [True, True]
+
+
 def test_bytes_and_bits_of_each_kind_are_those_of_each_source() -> None:
     kinds = {kept.word: kept for kept in sum_kept(ROWS)}
     queries = kinds["q_proj"]

@@ -14,7 +14,9 @@ from qanalysis.plans.recipes.modules import find_header
 from qanalysis.plans.recipes.recipe import Item
 from qanalysis.plans.tensors import read_shape
 
-_OWN_NAME = re.compile(r"(blk|[av]\.blk)\.[0-9]+\.[a-z_0-9]+\.(weight|bias)|(token_embd|output|output_norm)\.weight")
+_OWN_NAME = re.compile(
+    r"((enc|dec|v|a)\.)?(blk)\.[0-9]+\.[a-z_0-9]+\.(weight|bias)|(token_embd|output|output_norm)\.weight"
+)
 #: Weights that converters write as several, by what their name in GGUF ends with.
 _PARTS = {
     "ffn_gate_up_exps.weight": ("ffn_gate_up_exps.weight", "ffn_gate_exps.weight", "ffn_up_exps.weight"),
