@@ -386,8 +386,9 @@ function makeGap(height) {
 
 // Whether the lines that stand could be written over: where cells alone move, and no order follows them.
 function refill(view, table) {
-  const name = ({ rows, columns }) => [...columns.map((column) => column.name), ...rows];
-  if (!table.moves || !view.table?.moves || view.sorted.direction || !isSame(name(table), name(view.table))) return false;
+  const list = ({ rows, columns }) => [...columns.map(({ name }) => name), ...rows];
+  if (!table.moves || !view.table?.moves || view.sorted.direction) return false;
+  if (!isSame(list(table), list(view.table))) return false;
   view.table = table;
   for (const [row, { cells }] of view.lines)
     for (const [place, { texts }] of table.columns.entries())
