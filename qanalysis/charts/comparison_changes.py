@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.charts.comparison_charts import FEWEST_SLOTS
+from qanalysis.charts.comparison_charts import BAR, lay_bars, name_axis
 from qanalysis.charts.comparison_tables import mark_missed
 from qanalysis.charts.drawing import Drawing, draw
 from qanalysis.charts.linked.table import ShownColumn, TablePanel
@@ -22,7 +22,6 @@ from qanalysis.results.columns import Column
 from qanalysis.results.table import NO_INTEGER, Frame, Table
 
 MOST_BARS = 24
-_BAR = 18  # pixels of height
 _TOTALS = ("sqnr_db", "bits_per_weight", "size_bytes", "relative_l2", "max_abs_error")
 
 
@@ -154,25 +153,11 @@ def draw_changes(
         return None
     colours = PALETTES[theme]
     names, figures = [name for name, _value in shown], [value for _name, value in shown]
-    labels = label_layers(names)
     sign = {"higher": -1, "lower": 1, None: 0}[column.better]
     tints = [colours.clipped if sign * value > 0 else colours.kept for value in figures]
-    places = list(range(len(shown)))
-    bars: dict[str, Any] = {
-        "type": "bar",
-        "orientation": "h",
-        "x": figures,
-        "y": places,
-        "customdata": [[name, ""] for name in names],
-        "text": [escape(f"{name}: {write_change(column, value)} {column.unit}") for name, value in shown],
-        "textposition": "none",
-        "hovertemplate": "%{text}<extra></extra>",
-        "width": 0.7,
-        "marker": {
-            "color": tints,
-            "line": {"width": [2 if name == chosen else 0 for name in names], "color": colours.text},
-        },
-    }
+    outline = {"width": [2 if name == chosen else 0 for name in names], "color": colours.text}
+    texts = [escape(f"{name}: {write_change(column, value)} {column.unit}") for name, value in shown]
+    bars = lay_bars(names, figures, texts, {"color": tints, "line": outline})
     unit = f" ({column.unit})" if column.unit else ""
     worse = sum(sign * value > 0 for value in figures)
     told = f", {worse:,} for the worse" if sign else ""
@@ -188,15 +173,9 @@ def draw_changes(
         theme,
         subtitle=f"{among} changed{told}",
         alt=f"Change of {column.label} of {count_of(len(shown), 'row')}: {first}.",
-        height=max(320, 150 + _BAR * len(shown)),
+        height=max(320, 150 + BAR * len(shown)),
         xaxis={"title": {"text": f"b − a{unit}"}, "zeroline": True},
-        yaxis={
-            "range": [max(len(shown), FEWEST_SLOTS) - 0.5, -0.5],
-            "tickvals": places,
-            "ticktext": [escape(labels[name]) for name in names],
-            "showgrid": False,
-            "automargin": True,
-        },
+        yaxis=name_axis(names),
         margin={"t": 92, "b": 56},
         showlegend=False,
     )

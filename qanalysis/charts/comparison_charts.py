@@ -19,7 +19,7 @@ from qanalysis.notation import decibels, percent, plain
 HEIGHT = 380
 MOST_BARS = 20
 FEWEST_SLOTS = 8  # room for bars: fewer are no thicker
-_BAR = 18  # pixels of height
+BAR = 18  # pixels of height
 _LEGEND = {"legend": {"y": -0.2, "yanchor": "top"}, "showlegend": True, "margin": {"t": 92, "b": 76}}
 
 
@@ -127,55 +127,72 @@ def draw_ranks(
         return None
     colours = PALETTES[theme]
     shown, names = [row for row, _name in known[:MOST_BARS]], [name for _row, name in known[:MOST_BARS]]
-    labels = label_layers(names)
     tints = [(colours.clipped if name in failing else colours.kept, name) for name in names]
-    places = list(range(len(shown)))
-    bars: dict[str, Any] = {
+    told = [escape(f"{name}: {decibels(row.sqnr_db)}. {row.reason}") for name, row in zip(names, shown, strict=True)]
+    marker = {"color": [tint if name == chosen else fade(tint, 0.55) for tint, name in tints]}
+    bars = lay_bars(names, [row.sqnr_db for row in shown], told, marker)
+    marks = _mark_theory(shown, colours.text)
+    among = f"worst {len(shown)} of {len(known):,}" if len(known) > len(shown) else _count_differing(len(known))
+    return draw(
+        [bars, *marks],
+        "SQNR of B against A",
+        theme,
+        subtitle=f"{among}; A is the signal, b − a the noise",
+        alt=f"SQNR of {count_of(len(shown), 'tensor')}: worst {names[0]} with {decibels(shown[0].sqnr_db)}.",
+        height=max(HEIGHT, 150 + BAR * len(shown)),
+        xaxis={"title": {"text": "SQNR (dB)"}},
+        yaxis=name_axis(names),
+        margin={"t": 92, "b": 70},
+        legend={"y": -0.2, "yanchor": "top"},
+        showlegend=bool(marks),
+    )
+
+
+def lay_bars(
+    names: Sequence[str], figures: Sequence[Any], told: Sequence[str], marker: dict[str, Any]
+) -> dict[str, Any]:
+    """Bars from above in the order of the names; `told` is what hovering says, escaped."""
+    return {
         "type": "bar",
         "orientation": "h",
-        "x": [row.sqnr_db for row in shown],
-        "y": places,
-        "name": "SQNR of B against A",
+        "x": list(figures),
+        "y": list(range(len(names))),
+        "name": "B against A",
         # A point says layer and scheme to the page: of rows there is the first alone.
         "customdata": [[name, ""] for name in names],
-        "text": [
-            escape(f"{name}: {decibels(row.sqnr_db)}. {row.reason}") for name, row in zip(names, shown, strict=True)
-        ],
+        "text": list(told),
         "textposition": "none",
         "hovertemplate": "%{text}<extra></extra>",
         "width": 0.7,
-        "marker": {"color": [tint if name == chosen else fade(tint, 0.55) for tint, name in tints]},
+        "marker": marker,
         "showlegend": False,
     }
-    predicted = [(place, row.theory_sqnr_db) for place, row in zip(places, shown, strict=True) if row.theory_sqnr_db]
+
+
+def name_axis(names: Sequence[str]) -> dict[str, Any]:
+    """The axis beside such bars, with room for a few of them at least."""
+    labels = label_layers(names)
+    return {
+        "range": [max(len(names), FEWEST_SLOTS) - 0.5, -0.5],
+        "tickvals": list(range(len(names))),
+        "ticktext": [escape(labels[name]) for name in names],
+        "showgrid": False,
+        "automargin": True,
+    }
+
+
+def _mark_theory(rows: Sequence[ComparisonRow], colour: str) -> list[dict[str, Any]]:
+    """A mark on each bar where Gaussian values would lie; none where nothing is predicted."""
+    predicted = [(place, row.theory_sqnr_db) for place, row in enumerate(rows) if row.theory_sqnr_db]
     marks = line(
         x=[theory for _place, theory in predicted],
         y=[place for place, _theory in predicted],
         mode="markers",
         name="Gaussian values in B's format",
-        marker={"symbol": "line-ns-open", "size": 14, "color": colours.text, "line": {"width": 2}},
+        marker={"symbol": "line-ns-open", "size": 14, "color": colour, "line": {"width": 2}},
         hovertemplate="predicted %{x:.2f} dB<extra></extra>",
     )
-    among = f"worst {len(shown)} of {len(known):,}" if len(known) > len(shown) else _count_differing(len(known))
-    return draw(
-        [bars, *([marks] if predicted else [])],
-        "SQNR of B against A",
-        theme,
-        subtitle=f"{among}; A is the signal, b − a the noise",
-        alt=f"SQNR of {count_of(len(shown), 'tensor')}: worst {names[0]} with {decibels(shown[0].sqnr_db)}.",
-        height=max(HEIGHT, 150 + _BAR * len(shown)),
-        xaxis={"title": {"text": "SQNR (dB)"}},
-        yaxis={
-            "range": [max(len(shown), FEWEST_SLOTS) - 0.5, -0.5],
-            "tickvals": places,
-            "ticktext": [escape(labels[name]) for name in names],
-            "showgrid": False,
-            "automargin": True,
-        },
-        margin={"t": 92, "b": 70},
-        legend={"y": -0.2, "yanchor": "top"},
-        showlegend=bool(predicted),
-    )
+    return [marks] if predicted else []
 
 
 def _count_differing(number: int) -> str:
