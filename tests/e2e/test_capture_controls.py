@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import TimeoutError as Unanswered
+from playwright.sync_api import expect
 
 from qanalysis.converters.captures import (
     analyze_capture,
@@ -50,14 +52,29 @@ def open_record(open_visit: OpenVisit, server: Server, query: str, begin: str) -
 
 
 def choose(page: Any, label: str, option: str | re.Pattern[str]) -> None:
-    page.get_by_role("combobox", name=label).click()
-    page.get_by_role("option", name=option).click()
+    """A menu closes where the page scrolls below it, which bringing the box into sight may do: then it is asked again."""
+    box, found = page.get_by_role("combobox", name=label), page.get_by_role("option", name=option)
+    box.evaluate("box => box.scrollIntoView({ block: 'center' })")
+    for _ in range(5):
+        box.click()
+        try:
+            found.click(timeout=5_000)
+        except Unanswered:
+            continue
+        return
+    expect(found).to_be_visible()
 
 
 def fill(page: Any, label: str, text: str) -> None:
     box = page.get_by_role("textbox", name=label)
     box.fill(text)
     box.press("Enter")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def other(server: Server) -> Path:
+    """A record that is chosen from a list, there before the list is made: for ten seconds the page believes its list."""
+    return save(server, "other.csv", np.rint(2048 + 1000 * np.sin(301 * TURNS) + NOISE).astype(int))
 
 
 def test_choosing_unit_and_coding_changes_the_figures(server: Server, open_visit: OpenVisit) -> None:
@@ -96,7 +113,6 @@ def test_uneven_times_withhold_the_figures_until_they_are_resampled(server: Serv
 def test_a_second_record_is_drawn_behind_and_a_band_raises_the_snr(server: Server, open_visit: OpenVisit) -> None:
     codes = np.rint(2048 + 2000 * np.sin(127 * TURNS) + NOISE).astype(int)
     path = save(server, "tone.csv", codes)
-    save(server, "other.csv", np.rint(2048 + 1000 * np.sin(301 * TURNS) + NOISE).astype(int))
     visit = open_record(open_visit, server, "record=tone.csv&record_bits=12", "^tone.csv: SINAD")
     page = visit.page
     fill(page, "Sample rate fs (Hz)", "1 MHz")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.fuzz.campaign import Outcome, run_reader
 from tests.fuzz.case import READERS, load_reader, make_case
 
-SECONDS, JOBS = 50, 2
+SECONDS, JOBS = 30, 2
 #: So few are tried of each reader even where the machine is slow: all its sound models and some mutants of each.
 LEAST = 200
 
