@@ -140,8 +140,11 @@ class Visit:
         pytest.fail("the server goes on sending")
 
     def _note_failure(self, request: Any) -> None:
-        """A page that is left lets go of the neighbours that it was fetching; every other failure is one."""
-        if "/linked/frames/" not in request.url or request.failure != "net::ERR_ABORTED":
+        """A page that is left lets go of the neighbours that it was fetching, and a link that becomes a download ends as a
+        request of the page; every other failure is one.
+        """
+        let_go = any(part in request.url for part in ("/linked/frames/", "/media/"))
+        if not let_go or request.failure != "net::ERR_ABORTED":
             self.complaints.append(request.url)
 
     def _watch_socket(self, opened: Any) -> None:
