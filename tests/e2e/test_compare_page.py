@@ -15,6 +15,7 @@ from qanalysis.comparisons.compare import compare
 from qanalysis.reports.report import read_result, write_report
 
 from .conftest import OpenVisit, Server, Visit
+from .downloads import take_file
 from .layers_page import find_row, wait_for_charts, wait_for_query, wait_until_idle
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
@@ -80,9 +81,8 @@ def test_two_files_a_layer_a_gate_a_swap_and_the_link_in_a_fresh_profile(
     failing = page.locator(".st-key-rows tr.ql-table-row", has_text="✗")
     expect(failing).to_have_count(sum(row.sqnr_db < 20 for row in rows.values()))
 
-    with page.expect_download() as download:
-        page.locator(".st-key-save-json button").click()
-    download.value.save_as(tmp_path / "rows.json")
+    download = take_file(page, page.locator(".st-key-save-json button"))
+    download.save_as(tmp_path / "rows.json")
     assert {row.tensor_a: row.sqnr_db for row in read_result(tmp_path / "rows.json")} == {
         name: row.sqnr_db for name, row in rows.items()
     }

@@ -18,6 +18,7 @@ from qanalysis.dashboard.converter.simulate_panels import headline_simulation, l
 from qanalysis.dashboard.converter.view import ConverterView
 
 from .conftest import OpenVisit, Server, Visit
+from .downloads import take_file
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
 
@@ -77,9 +78,8 @@ def test_a_textbook_problem_from_the_preset_to_the_code_table(
     page.get_by_text("Code table: code, lower edge").click()
     page.locator(".st-key-k-save-codes button").wait_for()
     wait_until_idle(page)  # a button that the run under way draws again would lose the click
-    with page.expect_download() as download:
-        page.locator(".st-key-k-save-codes button").click()
-    download.value.save_as(tmp_path / "codes.csv")
+    download = take_file(page, page.locator(".st-key-k-save-codes button"))
+    download.save_as(tmp_path / "codes.csv")
     lines = (tmp_path / "codes.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 257
     assert lines[97].startswith("96,4.4765625,4.5,4.5234375,4.5,")
@@ -196,9 +196,8 @@ def test_a_capture_from_the_upload_to_the_report(server: Server, open_visit: Ope
     page.locator(".ql-plot[role=img][aria-label*='Spectrum of 8192 samples, coherent']").first.wait_for()
     wait_until_idle(page)
     for kind in ("json", "html"):
-        with page.expect_download() as download:
-            page.locator(f".st-key-c-save-{kind} button").click()
-        download.value.save_as(tmp_path / f"row.{kind}")
+        download = take_file(page, page.locator(f".st-key-c-save-{kind} button"))
+        download.save_as(tmp_path / f"row.{kind}")
     document = json.loads((tmp_path / "row.json").read_text(encoding="utf-8"))
     assert document["rows"][0]["sinad_db"] == expected.sinad_db
     assert document["source"]["digest"] == record.source.digest

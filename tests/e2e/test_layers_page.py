@@ -17,6 +17,7 @@ from qanalysis.reports.summary import headline
 from qanalysis.sweeps.sweep import sweep
 
 from .conftest import OpenVisit, Server
+from .downloads import take_file
 from .layers_page import (
     choose_source,
     click_cell,
@@ -64,10 +65,9 @@ def test_the_whole_path(server: Server, open_visit: OpenVisit, tmp_path: Path) -
 
     wait_until_idle(page)
     for kind in ("csv", "json", "parquet", "html"):
-        with page.expect_download() as download:
-            page.locator(f".st-key-save-{kind} button").click()
-        assert download.value.suggested_filename == f"own.{kind}"
-        download.value.save_as(tmp_path / f"own.{kind}")
+        download = take_file(page, page.locator(f".st-key-save-{kind} button"))
+        assert download.suggested_filename == f"own.{kind}"
+        download.save_as(tmp_path / f"own.{kind}")
     from_json, from_parquet = read_rows(tmp_path / "own.json"), read_rows(tmp_path / "own.parquet")
     assert (from_json.rows, from_json.totals, from_json.source) == (
         from_parquet.rows,

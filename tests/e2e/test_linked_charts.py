@@ -15,6 +15,7 @@ import pytest
 from qanalysis.reports.report import read_rows
 
 from .conftest import OpenVisit, Server, Visit
+from .downloads import take_file
 from .layers_page import (
     ROOT,
     SLIDER,
@@ -142,9 +143,8 @@ def test_slider_charts_address_tables_exports_and_command_hold_one_state(
 
     wait_until_idle(page)
     for kind in ("csv", "json"):
-        with page.expect_download() as download:
-            page.locator(f".st-key-save-{kind} button").click()
-        download.value.save_as(tmp_path / f"own.{kind}")
+        download = take_file(page, page.locator(f".st-key-save-{kind} button"))
+        download.save_as(tmp_path / f"own.{kind}")
     exported = read_rows(tmp_path / "own.json")
     assert read_rows(tmp_path / "own.csv").rows == exported.rows
     command = [

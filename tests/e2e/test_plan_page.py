@@ -16,6 +16,7 @@ from qanalysis.reports.report import read_result, write_report
 from tests.charts.plans import make_plan
 
 from .conftest import OpenVisit, Server, Visit
+from .downloads import take_file
 from .layers_page import ROOT, read_query, wait_for_query, wait_until_idle
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
@@ -120,9 +121,8 @@ def test_the_budget_moves_the_whole_plan_without_the_server_and_the_address_when
     assert head.inner_text().startswith(f"{exact.bits_per_weight:.3f} bits per weight")
     expect(page.locator(f"{ROOT} [data-panel=p-totals]")).to_contain_text("exact optimum")
 
-    with page.expect_download() as download:
-        page.locator(".st-key-save-json button").click()
-    download.value.save_as(tmp_path / "plan.json")
+    download = take_file(page, page.locator(".st-key-save-json button"))
+    download.save_as(tmp_path / "plan.json")
     exported = read_result(tmp_path / "plan.json")
     assert isinstance(exported, Plan)
     assert exported.assignments == exact.assignments
@@ -171,9 +171,8 @@ def test_patterns_recipes_and_a_narrow_window(server: Server, visit: Visit) -> N
     )
     page.get_by_role("radio", name="mlx").click()
     wait_for_query(page, recipe="mlx")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download").first.click()
-    assert download.value.path().read_text()
+    download = take_file(page, page.get_by_role("button", name="Download").first)
+    assert download.path().read_text()
     assert read_query(page)["budget"] == ["3.5"]
     check_clean(server, visit)
 
