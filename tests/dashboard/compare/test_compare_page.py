@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -28,35 +27,12 @@ from qanalysis.dashboard.export import Extras, render_file
 from qanalysis.dashboard.views import read_address, spell_view
 from qanalysis.reports.report import read_result, write_report
 from qanalysis.results.table import Table
+from tests.dashboard.opening import prepare_page, settle, told
 from tests.dashboard.scenes import ask, read_charts, read_components, read_table
 
 
-def _show_page() -> None:
-    from qanalysis.dashboard.main import PAGES, show_page
-
-    show_page(next(page for page in PAGES if page.path == "compare"))
-
-
 def open_compare(**parameters: str | list[str]) -> AppTest:
-    page = AppTest.from_function(_show_page, default_timeout=120)
-    for key, value in parameters.items():
-        page.query_params[key] = value
-    return settle(page.run())
-
-
-def settle(page: AppTest, *, seconds: float = 120) -> AppTest:
-    end = time.monotonic() + seconds
-    while any(button.key == "cancel" for button in page.button):
-        assert time.monotonic() < end, "the comparison did not end"
-        time.sleep(0.05)
-        page.run()
-    assert not page.exception
-    return page
-
-
-def told(page: AppTest) -> str:
-    kinds = ("caption", "markdown", "error", "warning", "info", "success")
-    return " ".join(element.value.replace("\\", "") for kind in kinds for element in page.get(kind))
+    return settle(prepare_page("compare", **parameters).run())
 
 
 def read_word(page: AppTest, name: str) -> str | None:
@@ -193,7 +169,7 @@ class TestModels:
         assert read_table(page, "rows")["sqnr_db"][0] is not None
 
     def test_a_comparison_is_cancelled_and_keeps_what_it_has(self) -> None:
-        page = AppTest.from_function(_show_page, default_timeout=120)
+        page = prepare_page("compare")
         page.query_params["a"], page.query_params["b"] = "sample:outliers", "quantized:int8 group=16 range=mse:2000"
         page.run()
         page.button(key="cancel").click().run()

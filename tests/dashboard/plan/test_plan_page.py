@@ -28,35 +28,12 @@ from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Rows
 from tests.charts.plans import make_plan
 from tests.charts.sensitivities import make_table
+from tests.dashboard.opening import prepare_page, settle, told
 from tests.dashboard.scenes import ask, read_components, read_scene
 
 
-def _show_page() -> None:
-    from qanalysis.dashboard.main import PAGES, show_page
-
-    show_page(next(page for page in PAGES if page.path == "plan"))
-
-
 def open_plan(**parameters: str | list[str]) -> AppTest:
-    page = AppTest.from_function(_show_page, default_timeout=120)
-    for key, value in parameters.items():
-        page.query_params[key] = value
-    return settle(page.run())
-
-
-def settle(page: AppTest, *, seconds: float = 120) -> AppTest:
-    end = time.monotonic() + seconds
-    while any(button.key == "cancel" for button in page.button):
-        assert time.monotonic() < end, "the sweep did not end"
-        time.sleep(0.05)
-        page.run()
-    assert not page.exception
-    return page
-
-
-def told(page: AppTest) -> str:
-    kinds = ("caption", "markdown", "error", "warning", "info")
-    return " ".join(element.value.replace("\\", "") for kind in kinds for element in page.get(kind))
+    return settle(prepare_page("plan", **parameters).run())
 
 
 def read_choice(page: AppTest) -> dict[str, str]:
